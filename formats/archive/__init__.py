@@ -1,0 +1,1 @@
+"""The Jurymast archive (.jmi). FORMAT.md is the specification."""

@@ -1,0 +1,1 @@
+"""The small base that everything stands on: errors, sources, extents, bitmaps."""

@@ -1,0 +1,1 @@
+"""File systems, read-only: bytes in, structure out."""

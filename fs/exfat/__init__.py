@@ -1,0 +1,1 @@
+"""exFAT: which bytes of a volume are in use, and who refers to them."""

@@ -1,0 +1,1 @@
+"""NTFS: which bytes of a volume are in use, and who refers to them."""

@@ -1,0 +1,1 @@
+"""The command `jurymast`: one of two faces of the engine."""

@@ -1,0 +1,1 @@
+"""Tests against the world: other people's tools and images are the judges."""

@@ -1,0 +1,1 @@
+"""What several tests share: running tools, loop devices, generators of images, oracles."""

@@ -1,0 +1,1 @@
+"""Mirrors formats/, fs/ and recovery/ one to one."""
