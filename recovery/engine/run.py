@@ -1,0 +1,212 @@
+"""The only place where other programs are started: argument lists, a time limit, bounded output, clear errors."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+from formats.base.errors import Cancelled, RecoveryError
+from formats.base.units import MiB
+
+OUTPUT_LIMIT = 4 * MiB  # of each stream; a checker on a hostile volume can print for ever
+_SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# Which Debian package brings a program (dpkg -S on Debian 12 and 13).
+DEBIAN_PACKAGES = {
+    "badblocks": "e2fsprogs",
+    "blkid": "util-linux",
+    "blockdev": "util-linux",
+    "btrfs": "btrfs-progs",
+    "cryptsetup": "cryptsetup-bin",
+    "dmsetup": "dmsetup",
+    "dumpe2fs": "e2fsprogs",
+    "e2fsck": "e2fsprogs",
+    "efibootmgr": "efibootmgr",
+    "fsck.exfat": "exfatprogs",
+    "fsck.fat": "dosfstools",
+    "fusermount3": "fuse3",
+    "grub-install": "grub2-common",
+    "losetup": "mount",
+    "lvm": "lvm2",
+    "mdadm": "mdadm",
+    "mkfs.fat": "dosfstools",
+    "mkswap": "util-linux",
+    "mount": "mount",
+    "ntfsfix": "ntfs-3g",
+    "ntfsinfo": "ntfs-3g",
+    "ntfsresize": "ntfs-3g",
+    "partx": "util-linux",
+    "resize2fs": "e2fsprogs",
+    "sfdisk": "fdisk",
+    "sgdisk": "gdisk",
+    "swaplabel": "util-linux",
+    "tune2fs": "e2fsprogs",
+    "udevadm": "udev",
+    "umount": "mount",
+    "wipefs": "util-linux",
+    "xfs_repair": "xfsprogs",
+}
+
+
+class ToolMissing(RecoveryError):
+    """The program is not installed; `advice` names the Debian package."""
+
+    def __init__(self, program: str) -> None:
+        self.program = program
+        package = DEBIAN_PACKAGES.get(program, program)
+        self.advice = f"Install it with: apt-get install {package}"
+        super().__init__(f"the program {program} is needed and not installed (Debian package {package})")
+
+
+class ToolTimeout(RecoveryError):
+    """The program did not end within its time and was killed."""
+
+    def __init__(self, argv: Sequence[str], seconds: float) -> None:
+        self.argv, self.seconds = tuple(argv), seconds
+        super().__init__(f"{' '.join(argv)}: not finished after {seconds:g} seconds, and stopped")
+
+
+class ToolFailed(RecoveryError):
+    """The program ended with an exit code that was not expected, or by a signal (negative `code`)."""
+
+    def __init__(self, argv: Sequence[str], code: int, stdout: str, stderr: str) -> None:
+        self.argv, self.code, self.stdout, self.stderr = tuple(argv), code, stdout, stderr
+        said = (stderr.strip() or stdout.strip() or "it said nothing").splitlines()[-1]
+        ended = f"exit code {code}" if code >= 0 else f"killed by signal {-code}"
+        super().__init__(f"{' '.join(argv)}: {ended}: {said}")
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How a program ended. `stdout` keeps the first and `stderr` the last OUTPUT_LIMIT bytes, as text."""
+
+    stdout: str
+    stderr: str
+    code: int
+
+
+def find_tool(program: str) -> str | None:
+    """The absolute path of `program`, looked for in PATH and in the sbin folders; None when it is missing."""
+    return shutil.which(program, path=os.environ.get("PATH", "") + ":" + _SEARCH)
+
+
+def run_tool(
+    argv: Sequence[str],
+    timeout: float = 120.0,
+    stdin: bytes | None = None,
+    *,
+    ok: tuple[int, ...] | None = (0,),
+    stop: Callable[[], bool] | None = None,
+) -> Completed:
+    """Run a program without a shell and wait for it, at most `timeout` seconds.
+
+    `ok`: the exit codes that are no failure, None for all. `stop` is asked about five times a second; True ends
+    the program with its children. It runs in the C locale, so that its words can be read by a program.
+    Raises ToolMissing, ToolTimeout, ToolFailed, Cancelled.
+    """
+    program = find_tool(argv[0])
+    if program is None:
+        raise ToolMissing(argv[0])
+    env = {**os.environ, "LC_ALL": "C.UTF-8", "PATH": os.environ.get("PATH", "") + ":" + _SEARCH}
+    try:
+        # The program is closed in every path: _wait ends it and joins the readers.
+        process = subprocess.Popen(
+            [program, *argv[1:]],
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=env,
+            start_new_session=True,  # so that its children end with it
+        )
+    except OSError as error:
+        raise ToolFailed(argv, 127, "", f"it could not be started: {error.strerror}") from error
+    except ValueError as error:  # a NUL inside an argument
+        raise ToolFailed(argv, 127, "", f"it could not be started: {error}") from error
+    return _wait(process, argv, timeout, stdin, ok, stop)
+
+
+def _wait(
+    process: subprocess.Popen[bytes],
+    argv: Sequence[str],
+    timeout: float,
+    stdin: bytes | None,
+    ok: tuple[int, ...] | None,
+    stop: Callable[[], bool] | None,
+) -> Completed:
+    out, err = _Collector(process.stdout, keep_tail=False), _Collector(process.stderr, keep_tail=True)
+    feeder = _feed(process, stdin)
+    deadline = time.monotonic() + timeout
+    try:
+        while True:
+            try:
+                code = process.wait(max(0.0, min(0.2, deadline - time.monotonic())))
+                break
+            except subprocess.TimeoutExpired:
+                if stop is not None and stop():
+                    raise Cancelled(f"{argv[0]} was stopped, as asked") from None
+                if time.monotonic() >= deadline:
+                    raise ToolTimeout(argv, timeout) from None
+    finally:
+        _kill_group(process)
+        process.wait()
+        for worker in (out, err, feeder):
+            if worker is not None:
+                worker.join(5)
+    done = Completed(out.text(), err.text(), code)
+    if ok is not None and code not in ok:
+        raise ToolFailed(argv, code, done.stdout, done.stderr)
+    return done
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """End whatever is left of the session that the program started; it may have left children behind."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _feed(process: subprocess.Popen[bytes], data: bytes | None) -> threading.Thread | None:
+    pipe = process.stdin
+    if data is None or pipe is None:
+        return None
+
+    def write() -> None:
+        try:
+            with pipe:
+                pipe.write(data)
+        except OSError:  # the program did not want it all; its exit code tells the rest
+            return
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    return thread
+
+
+class _Collector(threading.Thread):
+    """Reads a pipe to its end and keeps at most OUTPUT_LIMIT bytes of it."""
+
+    def __init__(self, pipe: IO[bytes] | None, *, keep_tail: bool) -> None:
+        super().__init__(daemon=True)
+        self._pipe, self._keep_tail, self._kept = pipe, keep_tail, bytearray()
+        self.start()
+
+    def run(self) -> None:
+        if self._pipe is None:
+            return
+        with self._pipe as pipe:
+            while piece := pipe.read(1 << 16):
+                if self._keep_tail or len(self._kept) < OUTPUT_LIMIT:
+                    self._kept += piece
+                    if len(self._kept) > OUTPUT_LIMIT:
+                        self._kept = self._kept[-OUTPUT_LIMIT:] if self._keep_tail else self._kept[:OUTPUT_LIMIT]
+
+    def text(self) -> str:
+        return self._kept.decode(errors="replace")
