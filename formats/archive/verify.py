@@ -19,6 +19,7 @@ from formats.archive.segment import Segment
 from formats.base.decode import decode as decode_layout
 from formats.base.errors import DeviceError, FormatError, Unsupported
 from formats.base.extent import ExtentList
+from formats.base.source import BlockSource
 from formats.base.units import MiB
 
 _BATCH_BYTES = 2 * MiB
@@ -51,8 +52,8 @@ class VerifyResult:
 
 
 class _Checker:
-    def __init__(self, reader: ArchiveReader) -> None:
-        self.reader = reader
+    def __init__(self, reader: ArchiveReader, footer: bool) -> None:
+        self.reader, self._footer = reader, footer
         self.result = VerifyResult()
         self.bad: list[tuple[int, int]] = []
         self._chain = blake3()
@@ -149,7 +150,7 @@ class _Checker:
         self._damage_before = self.result.damage_count
 
     def finish(self) -> VerifyResult:
-        if self._last is None or self._last.kind != Kind.FOOTER:
+        if self._footer and (self._last is None or self._last.kind != Kind.FOOTER):
             size = self.reader.source.size
             self.note(size, size, "the archive has no footer: it was never completed, or its end is missing")
         structure = self.reader.structure
@@ -249,3 +250,21 @@ def verify(
                 future.cancel()
             raise
     return checker.finish()
+
+
+def verify_tail(source: BlockSource, start: int, archive_id: bytes) -> list[Damage]:
+    """Read and decode the records from archive offset `start` to the end, the last of which must be the FOOTER."""
+    found: list[Damage] = []
+    last = None
+    for item in walk(source, start, source.size, archive_id):
+        if isinstance(item, Gap):
+            found.append(Damage(item.start, item.end, item.reason))
+            continue
+        last = item.header
+        try:
+            decode(last, source.read_at(last.payload_offset, last.stored_size))
+        except (FormatError, DeviceError, Unsupported) as error:
+            found.append(Damage(last.offset, last.end, str(error)))
+    if last is None or last.kind != Kind.FOOTER:
+        found.append(Damage(source.size, source.size, "the footer is missing"))
+    return found

@@ -1,0 +1,120 @@
+"""What the engine tells the faces. One frozen type each, the same for text, JSON lines and screens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from formats.base.problem import Problem
+
+EVENTS_PER_SECOND = 5
+
+
+class Outcome(StrEnum):
+    """How a job ended. LOSSES: done, but something could not be read, proven or brought back."""
+
+    OK = "ok"
+    LOSSES = "losses"
+    FAILED = "failed"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`time`: seconds of a clock that never goes back."""
+
+    time: float = field(default_factory=time.monotonic, kw_only=True)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"type": self.kind(), **asdict(self)}
+
+    @classmethod
+    def kind(cls) -> str:
+        """Name of the type in JSON: ``step_started`` for StepStarted."""
+        return "".join("_" + c.lower() if c.isupper() else c for c in cls.__name__).lstrip("_")
+
+
+@dataclass(frozen=True, slots=True)
+class JobStarted(Event):
+    job: str
+    title: str
+    plan_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted(Event):
+    """`step`: from 1 to `steps`. `bytes_total`: 0 when it cannot be told."""
+
+    step: int
+    steps: int
+    text: str
+    bytes_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced(Event):
+    """`bytes_done` of `bytes_total` of the current step. The newest one makes all earlier ones worthless."""
+
+    bytes_done: int
+    bytes_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stalled(Event):
+    """The request described by `text` has been waiting for `seconds`."""
+
+    text: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemFound(Event):
+    """`subject`: the disk, volume or archive that has the problem."""
+
+    subject: str
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class StepFinished(Event):
+    step: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobFinished(Event):
+    """`report`: see report.Report.to_json()."""
+
+    outcome: Outcome
+    report: dict[str, Any]
+
+
+EventSink = Callable[[Event], None]
+
+
+class StepProgress:
+    """Counts bytes of one step and passes at most a few events a second on. For one thread."""
+
+    def __init__(self, sink: EventSink, total: int) -> None:
+        self._sink, self._total = sink, total
+        self.done = 0
+        self._last = 0.0
+
+    def advance(self, count: int) -> None:
+        """`count` more bytes."""
+        self.reach(self.done + count)
+
+    def reach(self, done: int) -> None:
+        """`done` bytes in all."""
+        self.done = done
+        now = time.monotonic()
+        if now - self._last >= 1 / EVENTS_PER_SECOND:
+            self._last = now
+            self._sink(Advanced(self.done, max(self._total, self.done)))
+
+    def finish(self) -> None:
+        self._sink(Advanced(self.done, max(self._total, self.done)))

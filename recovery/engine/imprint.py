@@ -1,0 +1,141 @@
+"""Putting volumes on a target: unused space first, data, the first block of each volume last, then a read-back.
+
+The first block (boot sector, superblock) makes a volume what it is; until it is written, an interrupted job leaves
+something that looks blank, not something that looks whole.
+"""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from blake3 import blake3
+
+from formats.base.errors import Corrupt
+from formats.base.extent import ExtentList
+from formats.base.target import BlockTarget
+from formats.base.units import MiB
+from formats.base.zeros import is_zero
+from recovery.engine.cancel import CancelToken
+from recovery.engine.events import StepProgress
+from recovery.engine.plan import Placement, Unused
+
+_LEDGER = struct.Struct("<QQ16s")
+_LEDGER_MEMORY = 16 * MiB
+_JOIN = 4 * MiB
+
+
+class Piece(NamedTuple):
+    """Bytes of a volume from `start`: `data`, or `length` zeros (data None). `lost`: zeros in place of what is gone."""
+
+    start: int
+    length: int
+    data: bytes | None
+    lost: bool = False
+
+
+class Imprinter:
+    """Writes pieces and keeps a ledger of what was written, with digests, for the read-back.
+
+    The ledger is a temporary file beyond 16 MiB, so memory stays bounded.
+    """
+
+    def __init__(self, target: BlockTarget, *, fresh: bool, keep_ledger: bool) -> None:
+        """`fresh`: everything on the target reads as zeros now (a file that was just made)."""
+        self._target, self._fresh, self._keep = target, fresh, keep_ledger
+        self._ledger = tempfile.SpooledTemporaryFile(max_size=_LEDGER_MEMORY)  # noqa: SIM115 - closed in close()
+        self._deferred: list[tuple[int, bytes | None, int]] = []
+        self._zero_from = self._zero_to = 0
+        self.written = 0
+
+    def close(self) -> None:
+        self._ledger.close()
+
+    def prepare(self, placement: Placement, unused: Unused) -> None:
+        """Deal with the space that the image does not use, before any data: the data are written over it."""
+        if self._fresh:
+            return
+        if unused is Unused.DISCARD:
+            self._target.discard(placement.offset, placement.room)
+        elif unused is Unused.ZERO:
+            self._target.zero(placement.offset, placement.room)
+
+    def put(self, placement: Placement, piece: Piece) -> None:
+        """Write a piece; the volume's first one is kept for settle()."""
+        if piece.start == 0:
+            self._deferred.append((placement.offset, piece.data, piece.length))
+            return
+        self._write(placement.offset + piece.start, piece.data, piece.length)
+
+    def _write(self, offset: int, data: bytes | None, length: int) -> None:
+        if data is None:
+            self._zero(offset, length)
+        else:
+            self._target.write_at(offset, data)
+            self.written += len(data)
+        if self._keep:
+            digest = b"" if data is None else blake3(data).digest(16)
+            self._ledger.write(_LEDGER.pack(offset, length, digest.ljust(16, b"\0")))
+
+    def _zero(self, offset: int, length: int) -> None:
+        """Neighbours become one request."""
+        if offset != self._zero_to or self._zero_to - self._zero_from >= 64 * _JOIN:
+            self._flush_zero()
+            self._zero_from = offset
+        self._zero_to = offset + length
+
+    def _flush_zero(self) -> None:
+        if self._zero_to > self._zero_from and not self._fresh:
+            self._target.zero(self._zero_from, self._zero_to - self._zero_from)
+        self._zero_from = self._zero_to = 0
+
+    def flush(self) -> None:
+        """Everything so far is on the medium."""
+        self._flush_zero()
+        self._target.flush()
+
+    def settle(self) -> None:
+        """Write the first blocks, after everything else is on the medium."""
+        self.flush()
+        for offset, data, length in self._deferred:
+            self._write(offset, data, length)
+        self._deferred.clear()
+        self.flush()
+
+    def entries(self) -> Iterator[tuple[int, int, bytes]]:
+        """(offset, length, digest or 16 zero bytes for zeros) of all that was written, in order."""
+        self._ledger.seek(0)
+        while True:
+            data = self._ledger.read(_LEDGER.size * 4096)
+            if not data:
+                return
+            yield from _LEDGER.iter_unpack(data)
+
+    def check(self, progress: StepProgress, cancel: CancelToken) -> None:
+        """Read everything back from the medium. Raises Corrupt at the first place that differs, DeviceError."""
+        nothing = bytes(16)
+        for offset, length, digest in self.entries():
+            cancel.check()
+            step = _JOIN if digest == nothing else length  # data pieces are a batch at most
+            for start in range(offset, offset + length, step):
+                size = min(step, offset + length - start)
+                data = self._target.read_at(start, size)
+                if not (is_zero(data) if digest == nothing else blake3(data).digest(16) == digest):
+                    raise Corrupt(
+                        "target",
+                        start,
+                        "what was written cannot be read back",
+                        source=self._target.name,
+                        advice="The target's medium or cable is not reliable. Use another one.",
+                    )
+                progress.advance(size)
+
+
+def copy_areas(read: Callable[[int, int], bytes], areas: ExtentList, imprinter: Imprinter, whole: Placement) -> None:
+    """Bytes of the disk outside of its partitions, from `read(offset, length)`, to the same places."""
+    for start, end in areas:
+        for at in range(start, end, MiB):
+            data = read(at, min(MiB, end - at))
+            imprinter.put(whole, Piece(at, len(data), None if is_zero(data) else data))

@@ -1,0 +1,1 @@
+"""What runs an accepted Plan, one module for each kind of job."""

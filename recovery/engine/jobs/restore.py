@@ -1,0 +1,112 @@
+"""Restore: from the blocks of an archive to a disk, a partition or a file. What does not prove is not written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from formats.archive.opening import open_archive
+from formats.archive.reader import ArchiveReader, Entry
+from formats.base.errors import DeviceError, FormatError, Refused, Unsupported
+from formats.base.extent import ExtentList
+from recovery.engine.events import StepProgress
+from recovery.engine.imprint import Imprinter, Piece
+from recovery.engine.job import Job
+from recovery.engine.jobs.write import run_write
+from recovery.engine.pipeline import run_pipeline
+from recovery.engine.plan import Placement, Plan, RestoreWork
+
+
+def run(plan: Plan[RestoreWork], job: Job) -> None:
+    """Run an accepted plan. Fills job.report; raises RecoveryError when it could not be completed."""
+    work = plan.work
+    with open_archive(work.archive) as reader:
+        if reader.manifest.archive_id.hex() != work.write.archive_id:
+            raise Refused(f"{work.archive} is not the archive that the plan was made for.", "Plan again.")
+        for problem in reader.problems:
+            job.problem(work.archive, problem)
+
+        def feed(placement: Placement, imprinter: Imprinter, progress: StepProgress) -> ExtentList:
+            return _feed(reader, job, placement, imprinter, progress)
+
+        def read_area(offset: int, length: int) -> bytes:
+            if work.write.areas_volume is None:
+                raise RuntimeError("the plan names no volume for the areas")
+            return reader.volume(work.write.areas_volume, strict=True).read_at(offset, length)
+
+        run_write(plan, job, work.write, feed, read_area)
+
+
+def _feed(
+    reader: ArchiveReader, job: Job, placement: Placement, imprinter: Imprinter, progress: StepProgress
+) -> ExtentList:
+    step = reader.block_size
+    size = placement.size
+    per_batch = max(1, job.settings.batch // step)
+    held = reader.map(placement.volume)
+    lost: list[tuple[int, int]] = [(e.start, e.end) for e in reader.unreadable(placement.volume)]
+
+    def work(batch: list[Entry]) -> list[Piece]:
+        pieces: list[Piece] = []
+        run: list[bytes] = []
+        run_start = 0
+        for entry in batch:
+            start = entry.block * step
+            length = min(step, size - start)
+            data, gone = _load(reader, entry, length)
+            if data is not None:
+                if not run:
+                    run_start = start
+                run.append(data)
+                continue
+            if run:
+                pieces.append(_join(run_start, run))
+                run = []
+            pieces.append(Piece(start, length, None, gone))
+        if run:
+            pieces.append(_join(run_start, run))
+        return pieces
+
+    def consume(pieces: list[Piece]) -> None:
+        for piece in pieces:
+            if piece.lost:
+                lost.extend(held.overlapping(piece.start, piece.start + piece.length))
+            imprinter.put(placement, piece)
+            progress.advance(piece.length)
+
+    run_pipeline(
+        _batches(reader.entries(placement.volume), per_batch),
+        work,
+        consume,
+        workers=job.settings.workers,
+        cancel=job.cancel,
+        on_wait=lambda seconds: job.waiting(f"reading {reader.source.name}", seconds),
+    )
+    return ExtentList(lost)
+
+
+def _load(reader: ArchiveReader, entry: Entry, length: int) -> tuple[bytes | None, bool]:
+    """(bytes or None for zeros, True when the block is lost)."""
+    if entry.where is None:
+        return None, entry.lost
+    try:
+        data = reader.load(entry.where)
+    except (FormatError, DeviceError, Unsupported):
+        return None, True
+    return (data, False) if len(data) == length else (None, True)
+
+
+def _join(start: int, run: list[bytes]) -> Piece:
+    data = run[0] if len(run) == 1 else b"".join(run)
+    return Piece(start, len(data), data)
+
+
+def _batches(entries: Iterator[Entry], most: int) -> Iterator[list[Entry]]:
+    """Neighbouring blocks together, at most `most`."""
+    batch: list[Entry] = []
+    for entry in entries:
+        if batch and (len(batch) >= most or entry.block != batch[-1].block + 1):
+            yield batch
+            batch = []
+        batch.append(entry)
+    if batch:
+        yield batch

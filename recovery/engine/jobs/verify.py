@@ -1,0 +1,96 @@
+"""Verify: read a whole archive, list what is damaged and lost, and walk its file systems again."""
+
+from __future__ import annotations
+
+from formats.archive.opening import open_archive
+from formats.archive.reader import ArchiveReader
+from formats.archive.verify import verify
+from formats.base.extent import Extent, ExtentList
+from formats.base.problem import Problem, Severity
+from recovery.engine.events import Outcome
+from recovery.engine.job import Job
+from recovery.engine.plan import Plan
+from recovery.engine.proof import Verdict, prove_volume
+from recovery.engine.report import VolumeResult
+
+_DAMAGE_NAMED = 100
+_LOST_NAMED = 1000
+
+
+def run(plan: Plan[str], job: Job) -> None:
+    """`plan.work`: the archive's path. Fills job.report; raises RecoveryError when it cannot be opened at all."""
+    with open_archive(plan.work) as reader:
+        for problem in reader.problems:
+            job.problem(plan.work, problem)
+        with job.step(reader.source.size) as progress:
+
+            def reached(offset: int) -> None:
+                job.cancel.check()
+                progress.reach(offset)
+
+            result = verify(reader, workers=job.settings.workers, progress=reached)
+        for damage in result.damage[:_DAMAGE_NAMED]:
+            text = f"Archive bytes {damage.start} to {damage.end}: {damage.reason}"
+            job.problem(plan.work, Problem(Severity.ERROR, "archive.damaged", text, damage.start))
+        with job.step():
+            job.report.volumes = [
+                _volume(reader, number, result.lost.get(number, ExtentList()), job)
+                for number in range(len(reader.manifest.volumes))
+            ]
+    report = job.report
+    report.numbers = {
+        "records": result.records,
+        "checked_bytes": result.checked_bytes,
+        "damaged_places": result.damage_count,
+        "lost_bytes": sum(x.total for x in result.lost.values()),
+    }
+    report.damaged_archive = not result.good or not reader.structure.complete
+    if report.damaged_archive:
+        report.outcome = Outcome.FAILED
+        report.error = f"{result.damage_count} places of the archive are damaged or missing."
+        if not report.numbers["lost_bytes"]:
+            report.error += " Nothing of the data is lost: what was hit exists twice."
+        report.advice = "Restore what is left, make a new backup, and do not trust the medium that it was on."
+    elif any(v.proof == Verdict.FAILED for v in report.volumes):
+        report.outcome = Outcome.LOSSES
+    else:
+        report.outcome = Outcome.OK
+
+
+def _volume(reader: ArchiveReader, number: int, lost: ExtentList, job: Job) -> VolumeResult:
+    record = reader.manifest.volumes[number]
+    details = record.details
+    proof = prove_volume(
+        reader,
+        number,
+        mapped=details.get("handling") == "mapped",
+        kind=str(details.get("file_system", "")),
+        excluded=excluded_of(details, record.size),
+        lost=lost,
+        check=job.cancel.check,
+    )
+    return VolumeResult(
+        str(details.get("title", f"volume {number}")),
+        record.number,
+        str(details.get("file_system", "")),
+        reader.map(number).total,
+        proof.verdict.value,
+        proof.text,
+        proof.missing,
+        [(e.start, e.end) for _, e in zip(range(_LOST_NAMED), lost, strict=False)],
+        lost.total,
+    )
+
+
+def excluded_of(details: dict[str, object], size: int) -> ExtentList:
+    """The extents of the files that were left out, from the manifest; what leaves the volume is ignored."""
+    found: list[Extent] = []
+    files = details.get("left_out")
+    for file in files if isinstance(files, list) else []:
+        extents = file.get("extents") if isinstance(file, dict) else None
+        for pair in extents if isinstance(extents, list) else []:
+            if isinstance(pair, list) and len(pair) == 2 and all(isinstance(n, int) for n in pair):
+                start, end = pair
+                if 0 <= start < end <= size:
+                    found.append(Extent(start, end))
+    return ExtentList(found)

@@ -1,0 +1,146 @@
+"""The report of a job: what a person reads afterwards, and what a program keeps. JSON and text."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from formats.base.problem import Problem
+from recovery.engine.events import Outcome
+
+_SENTENCE = {
+    ("backup", Outcome.OK): "PROVEN",
+    ("restore", Outcome.OK): "RESTORED AND CHECKED",
+    ("clone", Outcome.OK): "CLONED AND CHECKED",
+    ("verify", Outcome.OK): "THE ARCHIVE IS GOOD",
+}
+_UNCHECKED = {
+    "backup": "STORED, NOT VERIFIED",
+    "restore": "RESTORED, NOT CHECKED",
+    "clone": "CLONED, NOT CHECKED",
+}
+
+
+@dataclass(slots=True)
+class VolumeResult:
+    """`proof`: verdict, or how a written volume was checked. `lost`: byte ranges of the volume that are gone."""
+
+    title: str
+    number: int
+    file_system: str
+    image_bytes: int
+    proof: str = ""
+    text: str = ""
+    missing: tuple[str, ...] = ()
+    lost: list[tuple[int, int]] = field(default_factory=list)
+    lost_bytes: int = 0
+    left_out: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "title": self.title,
+            "number": self.number,
+            "file_system": self.file_system,
+            "image_bytes": self.image_bytes,
+            "proof": self.proof,
+            "text": self.text,
+            "missing": list(self.missing),
+            "lost": [list(pair) for pair in self.lost],
+            "lost_bytes": self.lost_bytes,
+            "left_out": list(self.left_out),
+        }
+
+
+@dataclass(slots=True)
+class Report:
+    """`numbers`: figures of the job by name, bytes or counts. `started`, `seconds`: wall clock."""
+
+    job: str
+    title: str
+    plan_id: str = ""
+    outcome: Outcome = Outcome.FAILED
+    checked: bool = True
+    damaged_archive: bool = False
+    error: str = ""
+    advice: str = ""
+    started: float = field(default_factory=time.time)
+    seconds: float = 0.0
+    volumes: list[VolumeResult] = field(default_factory=list)
+    problems: list[tuple[str, Problem]] = field(default_factory=list)
+    numbers: dict[str, int] = field(default_factory=dict)
+    paths: list[str] = field(default_factory=list)
+
+    @property
+    def headline(self) -> str:
+        """One phrase in capitals that cannot be misread."""
+        if self.outcome is Outcome.OK:
+            return _SENTENCE.get((self.job, Outcome.OK), "DONE") if self.checked else _UNCHECKED.get(self.job, "DONE")
+        return {
+            Outcome.LOSSES: "COMPLETED WITH LOSSES",
+            Outcome.REFUSED: "REFUSED, NOTHING WAS CHANGED",
+            Outcome.CANCELLED: "STOPPED ON REQUEST",
+            Outcome.FAILED: "THE ARCHIVE IS DAMAGED" if self.damaged_archive else "FAILED",
+        }[self.outcome]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "job": self.job,
+            "title": self.title,
+            "plan_id": self.plan_id,
+            "outcome": self.outcome.value,
+            "headline": self.headline,
+            "checked": self.checked,
+            "damaged_archive": self.damaged_archive,
+            "error": self.error,
+            "advice": self.advice,
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
+            "seconds": round(self.seconds, 1),
+            "volumes": [v.to_json() for v in self.volumes],
+            "problems": [{"subject": subject, **problem.to_json()} for subject, problem in self.problems],
+            "numbers": self.numbers,
+            "paths": self.paths,
+        }
+
+    def to_text(self) -> str:
+        """For people, 78 columns where words allow it."""
+        lines = [self.headline, "", self.title]
+        if self.error:
+            lines += ["", self.error]
+        if self.advice:
+            lines.append(self.advice)
+        lines.append("")
+        for volume in self.volumes:
+            lines.append(f"  {volume.title}: {volume.proof}")
+            if volume.text:
+                lines.append(f"      {volume.text}")
+            lines += [f"      hit: {name}" for name in volume.missing]
+            if volume.lost_bytes:
+                lines.append(f"      lost: {volume.lost_bytes} bytes")
+                lines += [f"        bytes {a} to {b}" for a, b in volume.lost[:20]]
+            lines += [f"      left out: {name}" for name in volume.left_out]
+        for subject, problem in self.problems:
+            lines.append(f"  {problem.severity.value}: {subject}: {problem.text}")
+        lines.append("")
+        lines += [f"  {name.replace('_', ' ')}: {value}" for name, value in self.numbers.items()]
+        lines.append(f"  seconds: {self.seconds:.1f}")
+        lines += [f"  {path}" for path in self.paths]
+        return "\n".join(lines) + "\n"
+
+    def save_beside(self, archive: Path) -> None:
+        """Write ARCHIVE.report.json and ARCHIVE.report.txt. Raises OSError."""
+        _write(archive.with_name(archive.name + ".report.json"), json.dumps(self.to_json(), indent=1) + "\n")
+        _write(archive.with_name(archive.name + ".report.txt"), self.to_text())
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    temporary = path.with_name(path.name + ".new")
+    with temporary.open("w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
