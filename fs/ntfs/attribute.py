@@ -57,7 +57,7 @@ class Attribute:
 
     `value` holds the bytes of a resident attribute and is None otherwise; then `runs` holds (vcn, lcn, length) in
     clusters, the vcns `lowest_vcn` to `highest_vcn` inclusive, and `fault` says what is wrong with the run list.
-    Sizes are bytes and count only where lowest_vcn is 0. `record` is where it was found, `offset` bytes from there.
+    Sizes are bytes and count only where lowest_vcn is 0. `record` is where it was found, `offset` its place in bytes on the volume.
     """
 
     type: int
@@ -149,7 +149,7 @@ def attributes(
             if begin + size > length:
                 raise bad(here, f"its value of {size} bytes at {begin} leaves it")
             value = bytes(data[here + begin : here + begin + size])
-            yield Attribute(kind, name, flags, instance, record, here - at, value, data_size=size)
+            yield Attribute(kind, name, flags, instance, record, offset + here - at, value, data_size=size)
         else:
             yield non_resident(data, at, here, kind, length, name, flags, instance, record, clusters, offset)
         here += length
@@ -179,7 +179,7 @@ def non_resident(
         runs, fault = decode_runs(data, here + pairs, here + length, lowest, clusters)
         fault = fault or length_fault(runs, lowest, highest)
     return Attribute(
-        kind, name, flags, instance, record, here - at, None,
+        kind, name, flags, instance, record, offset + here - at, None,
         lowest, highest, unit, allocated, size, initialized, tuple(runs), fault,
     )  # fmt: skip
 

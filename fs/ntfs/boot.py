@@ -52,11 +52,9 @@ class Geometry:
 
 
 def parse_boot(data: bytes, offset: int, source: str) -> Geometry:
-    """Decode one boot sector, read at `offset` bytes. Raises NotThisFormat, Corrupt, Inconsistent or Unsupported."""
+    """Decode the boot sector at byte `offset`. Raises NotThisFormat, Corrupt, Inconsistent or Unsupported."""
     if data[3:11] != OEM_ID:
-        raise NotThisFormat(
-            NAME, offset + 3, "no OEM id", expected=OEM_ID, found=bytes(data[3:11]), source=source
-        )
+        raise NotThisFormat(NAME, offset + 3, "no OEM id", expected=OEM_ID, found=bytes(data[3:11]), source=source)
     raw = decode(BootSector, data[:BOOT_BYTES], NAME, offset, source)
     sector = int(raw.bytes_per_sector)
     if sector not in SECTOR_SIZES:

@@ -153,9 +153,7 @@ class Mft:
             try:
                 data = bytearray(self.source.read_at(where, geometry.record_size))
                 header = self._checked(data, 0, where)
-                found = list(
-                    attributes(data, 0, header.attributes, header.end, 0, geometry.clusters, where)
-                )
+                found = list(attributes(data, 0, header.attributes, header.end, 0, geometry.clusters, where))
                 if not header.in_use or not select(found, DATA):
                     raise Corrupt("MFT record 0", where, "it is not the record of $MFT")
             except (FormatError, DeviceError) as error:
@@ -163,7 +161,9 @@ class Mft:
                 continue
             if first is not None:
                 text = f"The first record of the file table is damaged; its copy in $MFTMirr was used: {first}."
-                self._findings.add(Severity.ERROR, "ntfs.mft_record_0", text, geometry.mft_lcn * geometry.cluster_size)
+                self._findings.add(
+                    Severity.ERROR, "ntfs.mft_record_0", text, geometry.mft_lcn * geometry.cluster_size
+                )
             return found
         if first is None:  # the loop ends without a return only after an error
             raise Corrupt("MFT record 0", geometry.mft_lcn * geometry.cluster_size, "it cannot be read")

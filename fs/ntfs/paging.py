@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from formats.base.errors import RecoveryError
 from formats.base.extent import Extent, ExtentList
 from formats.base.problem import Severity
@@ -88,7 +90,7 @@ def paging_files(mft: Mft, found: list[tuple[str, Stream]], findings: Findings) 
         extents = sorted(stream.extents())
         if not extents:
             continue
-        sound = all(a.end <= b.start for a, b in zip(extents, extents[1:], strict=False))
+        sound = all(a.end <= b.start for a, b in pairwise(extents))
         if not sound or any(system.touches(*extent) for extent in extents):
             text = f"{name} claims clusters of the volume's own structures or one twice; it is stored as it is."
             findings.add(Severity.ERROR, "ntfs.paging_file", text, extents[0].start)

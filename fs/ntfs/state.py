@@ -151,7 +151,7 @@ def check_hibernation(found: list[tuple[str, Stream]], findings: Findings) -> No
         try:
             if name == HIBERNATION and is_session(stream):
                 text = (
-                    "Windows is hibernated, or was shut down with fast startup: hiberfil.sys holds a stored session, "
+                    "Windows is hibernated, or was shut down with fast startup: hiberfil.sys holds a session, "
                     "and parts of the newest changes may be only there. It is copied with the volume. For a copy "
                     "that stands by itself, shut Windows down fully first (shutdown /s /f /t 0)."
                 )
