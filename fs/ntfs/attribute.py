@@ -57,7 +57,8 @@ class Attribute:
 
     `value` holds the bytes of a resident attribute and is None otherwise; then `runs` holds (vcn, lcn, length) in
     clusters, the vcns `lowest_vcn` to `highest_vcn` inclusive, and `fault` says what is wrong with the run list.
-    Sizes are bytes and count only where lowest_vcn is 0. `record` is where it was found, `offset` its place in bytes on the volume.
+    Sizes are bytes and count only where lowest_vcn is 0. `record` is where it was found, `offset` its
+    place in bytes on the volume.
     """
 
     type: int

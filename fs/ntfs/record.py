@@ -14,6 +14,7 @@ from formats.base.errors import Corrupt
 STRIDE = 512
 FILE, INDX, RSTR = b"FILE", b"INDX", b"RSTR"
 IN_USE, DIRECTORY, VIEW_INDEX = 0x01, 0x02, 0x08
+FIRST_ATTRIBUTE = 0x30  # the header of NTFS 1.2 has 42 bytes, and three words of update sequence behind it
 RECORD_MASK = (1 << 48) - 1  # a file reference is a record number and a 16 bit sequence number
 
 # +0x04 usa_ofs, usa_count, +0x10 sequence_number, link_count, attrs_offset, flags, bytes_in_use, allocated, base
@@ -67,7 +68,7 @@ def apply_fixups(data: bytearray, at: int, size: int, magic: bytes, name: str, o
 def parse_record(data: bytes | bytearray, at: int, size: int, name: str, offset: int) -> RecordHeader:
     """The header of the MFT record at `at`, fixups already applied. Raises Corrupt."""
     _, _, _, _, sequence, links, first, flags, end, _, base = RECORD.unpack_from(data, at)
-    if not (RECORD.size <= first <= end - 4 and end <= size and not first & 7):
+    if not (FIRST_ATTRIBUTE <= first <= end - 4 and end <= size and not first & 7):
         text = f"attributes from {first} to {end} do not lie inside the {size} bytes of the record"
         raise Corrupt(name, offset + 0x14, text)
     return RecordHeader(sequence, links, first, flags, end, base & RECORD_MASK)

@@ -47,7 +47,7 @@ def decode_runs(
             lcn += number(data[middle:at], "little", signed=True)
             if lcn >= 0:
                 if lcn + length > clusters:
-                    fault = f"run {len(runs)} from cluster {lcn} to {lcn + length} leaves the {clusters} clusters of the volume"
+                    fault = f"run {len(runs)} from cluster {lcn} to {lcn + length} leaves the volume of {clusters}"
                     if lcn < clusters:
                         runs.append((vcn, lcn, clusters - lcn))
                 else:

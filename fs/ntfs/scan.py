@@ -15,7 +15,7 @@ from formats.base.units import MiB
 from fs.ntfs.attribute import ATTRIBUTE_LIST, END, HEAD, RESIDENT_BYTES
 from fs.ntfs.findings import Findings, Tally
 from fs.ntfs.mft import Mft
-from fs.ntfs.record import FILE, IN_USE, RECORD, RECORD_MASK, STRIDE, apply_fixups, parse_record
+from fs.ntfs.record import FILE, FIRST_ATTRIBUTE, IN_USE, RECORD, RECORD_MASK, STRIDE, apply_fixups, parse_record
 
 SLAB = MiB
 
@@ -67,14 +67,14 @@ class Scan:
         last_usa = STRIDE - 2 - 2 * words
         for number, slab in self.slabs():
             for at in range(0, len(slab), size):
-                magic, usa, count, _, _, first, flags, end, _, base = header(slab, at)
+                magic, usa, count, _, _, _, first, flags, end, _, base = header(slab, at)
                 if magic != FILE or count != words or usa > last_usa or usa < 8 or usa & 1:
                     if self._damaged(number, slab, at):
                         self.records += 1
                 elif flags & IN_USE:
                     word = slab[at + usa : at + usa + 2]
                     ok = tails(slab, at).count(word) == strides
-                    if ok and 48 <= first <= end - 4 and end <= size and not first & 7:
+                    if ok and FIRST_ATTRIBUTE <= first <= end - 4 and end <= size and not first & 7:
                         if end > STRIDE - 2:
                             for i in range(1, words):
                                 tail, saved = at + i * STRIDE - 2, at + usa + 2 * i
