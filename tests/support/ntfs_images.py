@@ -31,7 +31,7 @@ def make(path: Path, *, size: int = 16 * MiB, cluster: int = 4096, sector: int =
 
 @contextmanager
 def mount(path: Path) -> Iterator[Path]:
-    """The volume mounted writable by ntfs-3g, beside the image. Ends when ntfs-3g has written everything and left."""
+    """The volume mounted writable by ntfs-3g, beside the image. Ends when ntfs-3g has written everything."""
     need("ntfs-3g")
     need_root()
     where = path.with_name(path.name + ".mnt")
@@ -248,7 +248,7 @@ def rich(path: Path) -> None:
 
 def fragmented_mft(path: Path) -> None:
     """$MFT in so many pieces that it needs an attribute list of its own."""
-    make(path, size=12 * MiB, cluster=1024)
+    make(path, size=10 * MiB, cluster=1024)
     with mount(path) as root:
         (root / "a").mkdir()
         count = 0
