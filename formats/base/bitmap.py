@@ -55,6 +55,10 @@ class Bitmap:
         """Clear every bit of [first, end)."""
         self._field[first:end] = 0
 
+    def subtract(self, other: Bitmap) -> None:
+        """Clear every bit that is set in `other`, which must have the same length."""
+        self._field &= ~other._field
+
     def count(self) -> int:
         return self._field.count(1)
 

@@ -1,0 +1,178 @@
+"""Walking all metadata: what every record in use refers to, and whether directories and record lists are whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from formats.base.errors import Corrupt, FormatError, RecoveryError
+from formats.base.extent import Extent
+from formats.base.problem import Severity
+from formats.base.units import MiB
+from fs.api import Reference
+from fs.ntfs.attribute import (
+    ATTRIBUTE_LIST,
+    FULL_HEAD,
+    HEAD_BYTES,
+    INDEX_ALLOCATION,
+    NON_RESIDENT,
+    NON_RESIDENT_BYTES,
+    Attribute,
+    attribute_label,
+    length_fault,
+    span_fault,
+    utf16,
+)
+from fs.ntfs.findings import Findings, Tally
+from fs.ntfs.index import Index
+from fs.ntfs.mft import Budget, Mft
+from fs.ntfs.record import DIRECTORY, VIEW_INDEX
+from fs.ntfs.runlist import HOLE, decode_runs
+from fs.ntfs.scan import Item, Scan, walk_attributes
+
+FREE_BYTES = 64 * MiB  # what a walk may read beyond the size of the volume
+
+
+class RunScan:
+    """One pass over all records for their runs. Damage becomes problems, named by record, attribute and offset."""
+
+    def __init__(self, mft: Mft, findings: Findings) -> None:
+        self.mft = mft
+        self.scan = Scan(mft, findings)
+        self._faults = Tally(findings, Severity.ERROR, "ntfs.run_list", "attributes have damaged run lists")
+        self._clusters = mft.geometry.clusters
+
+    def close(self) -> None:
+        self.scan.close()
+        self._faults.close()
+
+    @property
+    def damaged(self) -> int:
+        """Records and attributes that were not understood."""
+        return self.scan.damaged.count + self._faults.count
+
+    def items(self) -> Iterator[tuple[Item, list[int]]]:
+        """Every sound record in use, with the places of its non-resident attributes and its attribute list."""
+        for item in self.scan.items():
+            slab, at, number, _, _, first, end = item
+            try:
+                found = walk_attributes(slab, first, end)
+            except Corrupt as error:
+                where = self.mft.record_offset(number)
+                text = f"MFT record {number} at offset {where + error.offset - at:#x}: {error.detail}."
+                self.scan.damaged.add(text, where)
+                found = self._sound_part(slab, first, error.offset)
+            if found:
+                yield item, found
+
+    @staticmethod
+    def _sound_part(slab: bytearray, first: int, broken: int) -> list[int]:
+        """What stands before the attribute that is damaged."""
+        found = []
+        at = first
+        while at < broken:
+            if slab[at + 8] or slab[at] == ATTRIBUTE_LIST:
+                found.append(at)
+            at += int.from_bytes(slab[at + 4 : at + 8], "little")
+        return found
+
+    def runs(self, item: Item, here: int) -> list[tuple[int, int, int]]:
+        """The runs of the non-resident attribute at `here`: (vcn, lcn, length), cut to the volume."""
+        slab, at, number, _, _, _, _ = item
+        kind, length, form, name_length, name_offset, _, _ = FULL_HEAD.unpack_from(slab, here)
+        if not form:
+            return []
+        runs: list[tuple[int, int, int]] = []
+        if length < NON_RESIDENT_BYTES:
+            fault = f"it is not resident and has {length} bytes"
+        else:
+            lowest, highest, pairs, _, _, _, _ = NON_RESIDENT.unpack_from(slab, here + HEAD_BYTES)
+            fault = span_fault(lowest, highest, pairs, length)
+            if not fault:
+                runs, fault = decode_runs(slab, here + pairs, here + length, lowest, self._clusters)
+                fault = fault or length_fault(runs, lowest, highest)
+        if fault:
+            where = self.mft.record_offset(number) + here - at
+            label = self.label(slab, here, kind, length, name_length, name_offset)
+            self._faults.add(f"MFT record {number} {label} at offset {where:#x}: {fault}.", where)
+            total = 0
+            for i, (_, lcn, count) in enumerate(runs):
+                total += count if lcn != HOLE else 0
+                if total > self._clusters:
+                    return runs[:i]
+        return runs
+
+    @staticmethod
+    def label(slab: bytearray, here: int, kind: int, length: int, name_length: int, name_offset: int) -> str:
+        if not name_length:
+            return attribute_label(kind, "")
+        begin, end = here + name_offset, here + min(name_offset + 2 * name_length, length)
+        return attribute_label(kind, utf16(bytes(slab[begin : max(end, begin)])))
+
+
+def references(mft: Mft, findings: Findings, limit: int) -> Iterator[Reference]:
+    """Every extent of every record in use, cut at `limit` bytes; damage goes to `findings`."""
+    cluster = mft.geometry.cluster_size
+    walk = RunScan(mft, findings)
+    tree = Trees(mft, findings)
+    for item, places in walk.items():
+        slab, _, number, flags, base, _, _ = item
+        owner = f"MFT record {number} " if not base else f"MFT record {number}, a part of {base}, "
+        deeper = False
+        for here in places:
+            kind, length, form, name_length, name_offset, _, _ = FULL_HEAD.unpack_from(slab, here)
+            deeper = deeper or kind in (INDEX_ALLOCATION, ATTRIBUTE_LIST)
+            if not form:
+                continue
+            label = owner + walk.label(slab, here, kind, length, name_length, name_offset)
+            for _, lcn, count in walk.runs(item, here):
+                start, end = lcn * cluster, min((lcn + count) * cluster, limit)
+                if lcn != HOLE and start < end:
+                    yield Reference(Extent(start, end), label)
+        if deeper and not base:
+            tree.check(number, bool(flags & (DIRECTORY | VIEW_INDEX)))
+    tree.close()
+    walk.close()
+
+
+class Trees:
+    """Attribute lists and index blocks: what must be read besides the records to say that they are whole."""
+
+    def __init__(self, mft: Mft, findings: Findings) -> None:
+        self._mft = mft
+        geometry = mft.geometry
+        size = min(geometry.clusters * geometry.cluster_size, mft.source.size)
+        self._budget = Budget(size + mft.count * geometry.record_size + FREE_BYTES)
+        self._lists = Tally(
+            findings, Severity.ERROR, "ntfs.attribute_list", "files have lost parts of their records"
+        )
+        self._blocks = Tally(findings, Severity.ERROR, "ntfs.index", "blocks of directories are damaged")
+        self.blocks = 0
+
+    def close(self) -> None:
+        self._lists.close()
+        self._blocks.close()
+
+    def check(self, number: int, indexed: bool) -> None:
+        """Gather the attributes of file `number`; check the blocks of its indexes when it has any."""
+        if self._budget.spent_out:
+            return
+        where = self._mft.record_offset(number)
+        try:
+            found = self._mft.attributes(number, self._budget)
+        except RecoveryError as error:
+            self._lists.add(f"MFT record {number} is not whole: {error}.", where)
+            return
+        names = dict.fromkeys(part.name for part in found if part.type == INDEX_ALLOCATION)
+        for name in names:
+            self._check_index(number, found, name, where)
+
+    def _check_index(self, number: int, found: list[Attribute], name: str, where: int) -> None:
+        try:
+            index = Index(self._mft, number, found, name)
+            for place, block in index.blocks(self._budget):
+                self.blocks += 1
+                if isinstance(block, RecoveryError):
+                    self._blocks.add(f"{block}.", place)
+        except RecoveryError as error:
+            place = error.offset if isinstance(error, FormatError) and error.offset else where
+            self._blocks.add(f"{error}.", place)
