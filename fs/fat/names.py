@@ -9,7 +9,6 @@ from __future__ import annotations
 LOWER_BASE, LOWER_EXTENSION = 0x08, 0x10
 LAST_LONG = 0x40
 MAX_LONG_ENTRIES = 20  # 255 characters, 13 in an entry
-MAX_PATH = 260  # longer paths are shortened in front, to bound memory
 
 
 def short_name(raw: bytes, flags: int = 0) -> str:
@@ -67,9 +66,3 @@ class LongName:
             return None
         text = b"".join(reversed(parts)).decode("utf-16-le", "replace")
         return text.split("\0", 1)[0] or None
-
-
-def join(parent: str, name: str) -> str:
-    """Path of `name` in the directory `parent`; only the end of a very long one."""
-    path = f"{parent.rstrip(chr(92))}\\{name}"
-    return path if len(path) <= MAX_PATH else "\\…" + path[-MAX_PATH + 2 :]

@@ -18,7 +18,7 @@ from fs.clusters import FIRST_CLUSTER, Chains, nonzero_mask
 from fs.fat.bpb import Bpb
 from fs.findings import Log
 
-SLAB_BYTES = 4 << 20
+SLAB_BYTES = 1 << 20
 BAD = {12: 0xFF7, 16: 0xFFF7, 32: 0x0FFFFFF7}
 END = {12: 0xFF8, 16: 0xFFF8, 32: 0x0FFFFFF8}
 _LOW_NIBBLE = bytes(i & 0x0F for i in range(256))

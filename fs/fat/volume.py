@@ -22,6 +22,7 @@ from fs.findings import Findings, Log
 
 BACKUP_SECTOR = 6  # fatgen103: "No value other than 6 is recommended"
 NO_NAME = "NO NAME"  # what a boot sector says when there is no label (fatgen103, BS_VolLab)
+MAX_BAD_RUNS = 1_000_000  # more are counted but not listed
 _READ_STEP = 64 << 10
 
 
@@ -220,7 +221,8 @@ class FatVolume:
         """
         bpb = self._bpb
         log = self._table.log = self._findings.start("allocated")
-        bad = ExtentBuilder()
+        bad = ExtentBuilder(limit=0)  # never coarsened: that would call good clusters bad
+        bad_runs = 0
         start, end = 0, bpb.data_offset
         used_clusters = bad_clusters = 0
         for slab in self._table.slabs():
@@ -230,7 +232,9 @@ class FatVolume:
                 only_bad = int.from_bytes(slab.bad, "little") & ~int.from_bytes(slab.used, "little")
                 spans = borders(only_bad.to_bytes(len(slab.bad), "little"), base, bpb.cluster_size)
                 for low, high in zip(spans[0::2], spans[1::2], strict=True):
-                    bad.add(low, high)
+                    bad_runs += 1
+                    if bad_runs <= MAX_BAD_RUNS:
+                        bad.add(low, high)
                     bad_clusters += (high - low) // bpb.cluster_size
             spans = borders(slab.used, base, bpb.cluster_size)
             if not spans:
@@ -273,7 +277,10 @@ class FatVolume:
             log.add(Severity.INFO, "fat.fsinfo_differs", text, at + 0x1E8)
 
     def bad_clusters(self) -> ExtentList:
-        """The clusters that the FAT marks bad, in bytes. Reads the FAT unless allocated() has run to its end."""
+        """The clusters that the FAT marks bad, in bytes, at most a million runs of them.
+
+        Reads the FAT unless allocated() has run to its end. Raises DeviceError when no FAT can be read.
+        """
         if self._bad is None:
             for _ in self.allocated():
                 pass
