@@ -1,0 +1,36 @@
+"""Which blocks a file has, whatever kind of map it uses; and finding an inode by number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from formats.base.errors import ChecksumMismatch, Inconsistent
+from fs.ext.blockmap import block_runs
+from fs.ext.extents import extent_runs
+from fs.ext.group import GroupState, GroupTable
+from fs.ext.inode import EXTENTS_FLAG, Context, Inode, MapRun, checksum_complaint, decode_inode, has_map
+
+
+def file_runs(ctx: Context, inode: Inode) -> Iterator[MapRun]:
+    """All runs of an inode, those of its map included; none for inline data, devices and short links."""
+    if not has_map(ctx.sb, inode):
+        return iter(())
+    return extent_runs(ctx, inode) if inode.flags & EXTENTS_FLAG else block_runs(ctx, inode)
+
+
+def read_inode(ctx: Context, groups: GroupTable, number: int) -> Inode:
+    """Inode `number`, 1-based. Raises Inconsistent, ChecksumMismatch, Truncated or DeviceError."""
+    sb = ctx.sb
+    group, index = divmod(number - 1, sb.inodes_per_group)
+    if not (0 < number <= sb.inodes_count) or groups.state[group] == GroupState.DAMAGED:
+        raise Inconsistent(
+            f"inode {number}", 0, "has no place", expected=f"1 to {sb.inodes_count}, in a group with a descriptor"
+        )
+    block, within = divmod(index * sb.inode_size, sb.block_size)
+    block += groups.inode_table[group]
+    offset = block * sb.block_size + within
+    raw = ctx.reader.read(block)[within : within + sb.inode_size]
+    complaint = checksum_complaint(sb, number, raw)
+    if complaint:
+        raise ChecksumMismatch(f"inode {number}", offset, complaint, source=ctx.reader.source.name)
+    return decode_inode(sb, number, raw, offset)
