@@ -74,13 +74,16 @@ class _Reader:
     def disk(self, value: object, where: str) -> Disk:
         raw = dict(self.mapping(value, where))
         parts: dict[str, Any] = {"identity": self.identity(raw.pop("identity", None), f"{where}.identity")}
-        for name, kind in (("partitions", PartitionNode), ("mounts", Mount)):
-            listed = self.items(raw.pop(name, []), f"{where}.{name}")
-            parts[name] = tuple(self.flat(kind, item, f"{where}.{name}[{i}]") for i, item in enumerate(listed))
+        parts["partitions"] = self.several(PartitionNode, raw.pop("partitions", []), f"{where}.partitions")
+        parts["mounts"] = self.several(Mount, raw.pop("mounts", []), f"{where}.mounts")
         for name in ("holders", "swaps"):
             listed = self.items(raw.pop(name, []), f"{where}.{name}")
             parts[name] = tuple(self.typed(item, "str", f"{where}.{name}[{i}]") for i, item in enumerate(listed))
         return self.flat(Disk, raw, where, parts)
+
+    def several(self, kind: type[_T], value: object, where: str) -> tuple[_T, ...]:
+        listed = self.items(value, where)
+        return tuple(self.flat(kind, item, f"{where}[{i}]") for i, item in enumerate(listed))
 
     def identity(self, value: object, where: str) -> DeviceIdentity:
         raw = dict(self.mapping(value, where))
