@@ -36,8 +36,10 @@ def reread(
             )
     _ask_kernel(fd, identity)
     if expected is None:
-        # Exit code 1 is also "there is no table", which is a right answer for an emptied disk.
-        run_tool(["partx", "--update", identity.path], timeout=60, ok=(0, 1))
+        # Adds what the kernel did not find by itself. Not --update, which forgets partitions numbered above
+        # their count (seen with util-linux 2.38.1). Exit code 1 says that some are there already, or that there
+        # is no table, and that is a right answer for an emptied disk.
+        run_tool(["partx", "--add", identity.path], timeout=60, ok=(0, 1))
         return _view(identity)
     wanted = {node.number: node for node in expected}
     have = {node.number: node for node in _view(identity) if node.size > _CONTAINER}

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.tools import loop_device, need, need_root
+from tests.support.tools import loop_device, need, need_root, run
 
 SECTOR = 512
 
@@ -47,11 +47,13 @@ def bad_sectors(image: Path, bad: Sequence[tuple[int, int]], scratch: Path, *, d
 def bad_sectors_device(
     image: Path, bad: Sequence[tuple[int, int]], scratch: Path, *, sector_size: int = 512, delay_ms: int = 0
 ) -> Iterator[Path]:
-    """As `bad_sectors`, as a read-only loop device."""
+    """As `bad_sectors`, as a read-only loop device that, like a disk, fails for single sectors."""
     with (
         bad_sectors(image, bad, scratch, delay_ms=delay_ms) as path,
         loop_device(path, sector_size=sector_size, read_only=True) as device,
     ):
+        # Else the loop device reads the file through the page cache, and a bad sector takes 4 KiB with it.
+        run("losetup", "--direct-io=on", device)
         yield device
 
 
