@@ -38,8 +38,6 @@ def open_source(path: str | Path, *, allow_mounted: bool = False) -> DeviceSourc
     consistent in another way) permits all of that. Raises DeviceError when it cannot be opened.
     """
     identity = identify(path)
-    if identity.is_block and identity.size == 0:
-        raise DeviceError(identity.path, "open", 0, 0, errno.ENOMEDIUM, advice_for(errno.ENOMEDIUM))
     flags = os.O_RDONLY | os.O_CLOEXEC
     if not allow_mounted:
         storage = Storage()
@@ -77,8 +75,6 @@ def open_target(ticket: WriteTicket, *, create_size: int | None = None, resize: 
 def _open_device(identity: DeviceIdentity, create_size: int | None) -> DeviceTarget:
     if create_size is not None and create_size != identity.size:
         raise Refused(f"{identity.path} is a device of {identity.size} bytes and cannot be made {create_size}.")
-    if identity.size == 0:
-        raise DeviceError(identity.path, "open", 0, 0, errno.ENOMEDIUM, advice_for(errno.ENOMEDIUM))
     storage = Storage()
     folder = sysblock.folder_of(identity.dev)
     if folder is not None and sysblock.number(folder, "ro"):

@@ -173,8 +173,11 @@ def _identify_device(path: str, rdev: int) -> DeviceIdentity:
     try:
         if os.fstat(fd).st_rdev != rdev:
             raise Refused(f"{path} became another device while it was looked at.", "Start again.")
+        size = blkdev.size(fd)
+        if size == 0:  # an empty card reader or loop device
+            raise DeviceError(path, "look-up", 0, 0, errno.ENOMEDIUM, "There is no medium in the drive.")
         status = blkdev.loop_status(fd) if sysblock.disk_folder(folder).name.startswith("loop") else None
-        return of_folder(folder, path, size=blkdev.size(fd), loop=status)
+        return of_folder(folder, path, size=size, loop=status)
     except OSError as error:
         raise DeviceError(path, "control request", 0, 0, error.errno or 0) from error
     finally:

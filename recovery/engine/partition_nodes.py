@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from formats.base.errors import DeviceError, RecoveryError, Refused
@@ -35,17 +36,19 @@ def reread(
             )
     _ask_kernel(fd, identity)
     if expected is None:
-        # Exit code 1 is also "there is no table", which is a right answer for an emptied disk.
-        run_tool(["partx", "--update", identity.path], timeout=60, ok=(0, 1))
+        # Adds what the kernel did not find by itself. Not --update, which forgets partitions numbered above
+        # their count (seen with util-linux 2.38.1). Exit code 1 says that some are there already, or that there
+        # is no table, and that is a right answer for an emptied disk.
+        run_tool(["partx", "--add", identity.path], timeout=60, ok=(0, 1))
         return _view(identity)
     wanted = {node.number: node for node in expected}
     have = {node.number: node for node in _view(identity) if node.size > _CONTAINER}
     for number, node in have.items():
         if not _agree(node, wanted.get(number)):
-            _request(identity, number, lambda number=number: blkdev.remove_partition(fd, number))
+            _request(identity, partial(blkdev.remove_partition, fd, number))
     for number, node in wanted.items():
         if not _agree(node, have.get(number)):
-            _request(identity, number, lambda n=node: blkdev.add_partition(fd, n.number, n.start, n.size))
+            _request(identity, partial(blkdev.add_partition, fd, number, node.start, node.size))
     view = _view(identity)
     _verify(identity, wanted, {node.number: node for node in view if node.size > _CONTAINER})
     return view
@@ -86,10 +89,10 @@ def _ask_kernel(fd: int, identity: DeviceIdentity) -> None:
 def _drop_all(fd: int, identity: DeviceIdentity) -> None:
     """What the kernel's own scan does first."""
     for node in _view(identity):
-        _request(identity, node.number, lambda number=node.number: blkdev.remove_partition(fd, number))
+        _request(identity, partial(blkdev.remove_partition, fd, node.number))
 
 
-def _request(identity: DeviceIdentity, number: int, request: Callable[[], None]) -> None:
+def _request(identity: DeviceIdentity, request: Callable[[], None]) -> None:
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:

@@ -56,23 +56,29 @@ class Storage:
 
     def node_of(self, path: str | Path) -> str | None:
         """The node of a device, file or folder; for a path that is not there, of the nearest folder that is."""
-        place = Path(os.path.realpath(path))
+        return self._find(path)[0]
+
+    def _find(self, path: str | Path) -> tuple[str | None, str]:
+        """The node, and the path of what was found there."""
+        try:
+            place = Path(os.path.realpath(path))
+        except ValueError:  # a NUL in the name
+            return None, ""
         for candidate in (place, *place.parents):
             try:
                 found = candidate.stat()
-            except (OSError, ValueError):
+            except OSError:
                 continue
             if stat.S_ISBLK(found.st_mode):
-                return sysblock.dev_name(found.st_rdev)
-            return _file_node(found)
-        return None
+                return sysblock.dev_name(found.st_rdev), str(candidate)
+            return _file_node(found), str(candidate)
+        return None, ""
 
     def spans(self, path: str | Path) -> list[Span]:
         """All storage that a device, file or folder occupies, from itself down to the disks."""
-        node = self.node_of(path)
+        node, place = self._find(path)
         if node is None:
             return []
-        place = os.path.realpath(path)
         end = self._size(node) if node in self.folders else _file_size(place)
         out: list[Span] = []
         self._descend(node, 0, end, True, place, out, 0)
@@ -153,8 +159,9 @@ class Storage:
         out.append(span)
         folder = self.folders.get(node)
         if folder is None:
-            for dev in self._carriers(node, path):
-                self._descend(dev, 0, self._size(dev), False, "", out, depth + 1)
+            for below, name in self._carriers(node, path).items():
+                length = _file_size(name) if name else self._size(below)
+                self._descend(below, 0, length, False, name, out, depth + 1)
             return
         if sysblock.is_partition(folder):
             base = sysblock.start(folder)
@@ -167,32 +174,24 @@ class Storage:
             base = backing.offset
             self._descend(backing.node, base + start, base + end, exact, backing.path, out, depth + 1)
 
-    def _carriers(self, node: str, path: str) -> set[str]:
-        """The block devices of the file system in which a file (its node, and its name if known) lies."""
+    def _carriers(self, node: str, path: str) -> dict[str, str]:
+        """What carries the file system in which a file lies: node to path ('' where the path is not needed)."""
         mount = mounts.mount_carrying(path, self.mounts) if path else None
         if mount is None:
-            number = node.split(":")[1]
-            dev = sysblock.dev_name(int(number))
+            dev = sysblock.dev_name(int(node.split(":")[1]))
             mount = next((m for m in self.mounts if m.dev == dev), None)
             if mount is None:
-                return {dev} & self.folders.keys()
+                return {dev: ""} if dev in self.folders else {}
         return self._carriers_of_mount(mount, 0)
 
-    def _carriers_of_mount(self, mount: Mount, depth: int) -> set[str]:
-        devices: set[str] = set()
-        for source in self._sources(mount):
-            if source in self.folders:
-                devices.add(source)
-            elif depth < _MAX_DEPTH:  # a FUSE file system over an image file
-                devices |= self._carriers_of_mount_of(mount.device, depth)
+    def _carriers_of_mount(self, mount: Mount, depth: int) -> dict[str, str]:
+        found = {source: "" if source in self.folders else mount.device for source in self._sources(mount)}
         if mount.fstype == "overlay" and depth < _MAX_DEPTH:
             for folder in _overlay_folders(mount.options):
-                devices |= self._carriers_of_mount_of(folder, depth)
-        return devices
-
-    def _carriers_of_mount_of(self, path: str, depth: int) -> set[str]:
-        below = mounts.mount_carrying(path, self.mounts)
-        return self._carriers_of_mount(below, depth + 1) if below else set()
+                below = mounts.mount_carrying(folder, self.mounts)
+                if below is not None:
+                    found |= self._carriers_of_mount(below, depth + 1)
+        return found
 
     def _sources(self, mount: Mount) -> set[str]:
         """The nodes that a mounted file system stands on directly: block devices, or a file for some FUSE ones."""
