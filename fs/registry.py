@@ -5,8 +5,8 @@ The rules, from the safest side; whatever is in doubt is stored whole, and a sen
 1. A member of an array, a pool or an encrypted volume goes before everything: what looks like a file system in it
    is a part of another layer. (As `blkid -p` does; it stops at the first of them.)
 2. A file system is MAPPED when its parser opens it and no other format claims the same volume.
-3. Two strong claims contradict each other (`blkid -p` says "ambivalent"): one of them is left over from earlier, and
-   there is no telling which. Discs that carry ISO 9660 with UDF or HFS on purpose are no contradiction.
+3. Two strong claims contradict each other (`blkid -p` says "ambivalent"): one of them is left over from earlier,
+   and there is no telling which. Discs that carry ISO 9660 with UDF or HFS on purpose are no contradiction.
 4. Signatures of little weight (two bytes of magic, a copy at the end of the volume, headers of which only the
    spare is left) count only when nothing else is found. So what an older format left behind does not hide a newer
    file system, unless its main header is still complete.
@@ -32,10 +32,11 @@ from fs.recognise.signatures import recognise
 DISC_KINDS = frozenset({"udf", "iso9660", "hfs", "hfsplus"})
 REASONS = {
     Family.CRYPTO: "{0} encrypts this volume, so its used blocks cannot be told: the whole partition is stored.",
-    Family.ARRAY: "This is a member of a {0} array, whose blocks only the array can tell apart: the whole partition "
+    Family.ARRAY: "This is a member of a {0} array; only the array knows what its blocks mean: the whole partition "
     "is stored.",
     Family.POOL: "This belongs to {0}, which decides what its blocks mean: the whole partition is stored.",
-    Family.FILESYSTEM: "{0} is recognised, but Jurymast has no map of its used blocks: the whole partition is stored.",
+    Family.FILESYSTEM: "{0} is recognised, but Jurymast has no map of its used blocks: the whole partition is "
+    "stored.",
     Family.OTHER: "{0} is recognised, and nothing of it may be left out: the whole partition is stored.",
 }
 
@@ -133,12 +134,9 @@ def _decide(source: BlockSource, peek: Peek, matches: list[Match], attempts: _At
         return _mapped(attempts.opened[0][1])
     claims = [fs.identity.kind for _, fs in attempts.opened] + [m.kind for m in rivals]
     if len(set(claims)) > 1 and not set(claims) <= DISC_KINDS:
-        text = "This volume looks like several things at once"
-        return Content(
-            Handling.RAW, Identity("", "", "", 0, source.size), None,
-            (_ambivalent(claims, "The whole partition is stored."), *_complaints(rivals, attempts)),
-            f"{text} ({', '.join(claims)}), so the whole partition is stored.",
-        )  # fmt: skip
+        problem = _ambivalent(claims, "The whole partition is stored.")
+        problems = (problem, *_complaints(rivals, attempts))
+        return Content(Handling.RAW, _nobody(source), None, problems, problem.text)
     chosen = next(iter(rivals or matches), None)
     if chosen is not None:
         return _raw(source, chosen, (*chosen.found.problems, *_complaints([chosen], attempts)))
@@ -160,7 +158,7 @@ def _raw(source: BlockSource, match: Match, problems: tuple[Problem, ...]) -> Co
         identity,
         None,
         problems,
-        told or REASONS[match.signature.family].format(match.signature.title),
+        told or REASONS[match.signature.family].format(match.signature.title or match.kind),
     )
 
 
@@ -188,11 +186,17 @@ def _complaint(kind: str, error: RecoveryError) -> Problem:
     )
 
 
+def _nobody(source: BlockSource) -> Identity:
+    return Identity("", "", "", 0, source.size)
+
+
 def _damaged_unseen(source: BlockSource, attempts: _Attempts) -> Content:
     """A parser complains about something whose signature is not even credible; its name is all that is known."""
-    problems = tuple(_complaint(name, error) for name, error in attempts.complaints.items())
-    known = [name for name, error in attempts.complaints.items() if not isinstance(error, DeviceError)]
-    kind = known[0] if len(known) == 1 else ""
+    told = {name: error for name, error in attempts.complaints.items() if not isinstance(error, DeviceError)}
+    if not told:  # the same unreadable place stops all of them
+        told = dict([next(iter(attempts.complaints.items()))])
+    problems = tuple(_complaint(name, error) for name, error in told.items())
+    kind = next(iter(told)) if len(told) == 1 and len(attempts.complaints) == 1 else ""
     return Content(Handling.RAW, Identity(kind, "", "", 0, source.size), None, problems, problems[0].text)
 
 
@@ -201,7 +205,7 @@ def _unknown(source: BlockSource, peek: Peek) -> Content:
         why = "Nothing was recognised in this partition, which looks empty: the whole partition is stored."
     else:
         why = "The contents of this partition are unknown: the whole partition is stored."
-    return Content(Handling.RAW, Identity("", "", "", 0, source.size), None, (), why)
+    return Content(Handling.RAW, _nobody(source), None, (), why)
 
 
 def _looks_empty(source: BlockSource) -> bool:
@@ -211,9 +215,8 @@ def _looks_empty(source: BlockSource) -> bool:
         return not len(known)
     length = min(MiB, source.size)
     try:
-        return not any(source.read_at(0, length).strip(b"\0")) and not any(
-            source.read_at(source.size - length, length).strip(b"\0")
-        )
+        ends = (source.read_at(0, length), source.read_at(source.size - length, length))
+        return not any(end.strip(b"\0") for end in ends)
     except RecoveryError:
         return False
 
@@ -236,11 +239,8 @@ def _unreadable(peek: Peek, content: Content) -> tuple[Problem, ...]:
     if not peek.unreadable:
         return ()
     first = peek.unreadable[0]
-    consequence = (
-        "so a signature may have been missed"
-        if content.handling is Handling.RAW
-        else "but its file system is clear"
-    )
+    missed = content.handling is Handling.RAW
+    consequence = "so a signature may have been missed" if missed else "but its file system could be opened"
     return (
         Problem(
             Severity.WARNING,

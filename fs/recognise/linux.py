@@ -174,7 +174,8 @@ SIGNATURES = (
     ),
     Signature("zonefs", "zonefs", FS, fixed(0), 0, (b"SFOZ",), fields(layout.ZONEFS, label="s_label")),
     Signature(
-        "scoutfs_meta", "ScoutFS", FS, fixed(64 * KiB), 4, (b"\x8b\x42\x3c\x10",), fields(layout.SCOUTFS, uuid="uuid")
+        "scoutfs_meta", "ScoutFS", FS, fixed(64 * KiB), 4, (b"\x8b\x42\x3c\x10",),
+        fields(layout.SCOUTFS, uuid="uuid"),
     ),
     Signature(
         "minix", "Minix", FS, fixed(1024), 0x10, (b"\x7f\x13", b"\x8f\x13", b"\x68\x24", b"\x78\x24"), _minix,
