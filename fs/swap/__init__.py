@@ -1,0 +1,1 @@
+"""Linux swap: its header is kept, its content is left out, unless a suspended session sleeps in it."""
