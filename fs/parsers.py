@@ -7,6 +7,10 @@ from typing import NamedTuple
 
 from formats.base.source import BlockSource
 from fs.api import FileSystem
+from fs.exfat import volume as exfat
+from fs.ext import volume as ext
+from fs.fat import volume as fat
+from fs.ntfs import volume as ntfs
 from fs.swap import volume as swap
 
 
@@ -17,4 +21,10 @@ class Parser(NamedTuple):
     open_volume: Callable[[BlockSource], FileSystem]
 
 
-PARSERS: tuple[Parser, ...] = (Parser("swap", swap.open_volume),)
+PARSERS: tuple[Parser, ...] = (
+    Parser("ntfs", ntfs.open_volume),
+    Parser("exfat", exfat.open_volume),
+    Parser("fat", fat.open_volume),
+    Parser("ext", ext.open_volume),
+    Parser("swap", swap.open_volume),
+)

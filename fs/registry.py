@@ -35,8 +35,7 @@ REASONS = {
     Family.ARRAY: "This is a member of a {0} array; only the array knows what its blocks mean: the whole partition "
     "is stored.",
     Family.POOL: "This belongs to {0}, which decides what its blocks mean: the whole partition is stored.",
-    Family.FILESYSTEM: "{0} is recognised, but Jurymast has no map of its used blocks: the whole partition is "
-    "stored.",
+    Family.FILESYSTEM: "{0} is recognised, but Jurymast has no map of its used blocks: the whole partition is stored.",
     Family.OTHER: "{0} is recognised, and nothing of it may be left out: the whole partition is stored.",
 }
 
@@ -109,9 +108,7 @@ def _contained(source: BlockSource, container: Match, matches: list[Match]) -> C
     rivals = [m for m in matches if m is not container and m.strong and (m.container or _hides(container, m))]
     problems = container.found.problems
     if rivals:
-        problems += (
-            _ambivalent([container.kind, *(m.kind for m in rivals)], f"It is treated as {container.kind}."),
-        )
+        problems += (_ambivalent([container.kind, *(m.kind for m in rivals)], f"It is treated as {container.kind}."),)
     return _raw(source, container, problems)
 
 
@@ -174,16 +171,12 @@ def _complaints(matches: list[Match], attempts: _Attempts) -> tuple[Problem, ...
 def _complaint(kind: str, error: RecoveryError) -> Problem:
     offset = getattr(error, "offset", None)
     if isinstance(error, Unsupported):
-        text = (
-            f"This {kind} volume uses something that Jurymast does not know ({error.feature}); it is stored whole."
-        )
+        text = f"This {kind} volume uses something that Jurymast does not know ({error.feature}); it is stored whole."
         return Problem(Severity.WARNING, f"{kind}.unsupported", text, offset)
     if isinstance(error, DeviceError):
         text = f"This {kind} volume cannot be read where it matters ({error}); it is stored whole."
         return Problem(Severity.ERROR, f"{kind}.unreadable", text, offset)
-    return Problem(
-        Severity.ERROR, f"{kind}.damaged", f"This {kind} volume is damaged ({error}); stored whole.", offset
-    )
+    return Problem(Severity.ERROR, f"{kind}.damaged", f"This {kind} volume is damaged ({error}); stored whole.", offset)
 
 
 def _nobody(source: BlockSource) -> Identity:
@@ -255,6 +248,4 @@ def _unreadable(peek: Peek, content: Content) -> tuple[Problem, ...]:
 def _with_problems(content: Content, more: tuple[Problem, ...]) -> Content:
     if not more:
         return content
-    return Content(
-        content.handling, content.identity, content.filesystem, (*content.problems, *more), content.why_raw
-    )
+    return Content(content.handling, content.identity, content.filesystem, (*content.problems, *more), content.why_raw)

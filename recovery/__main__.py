@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from recovery.cli.main import command
+
 
 def main() -> None:
     """Entry point of the command `jurymast`."""
+    command(prog_name="jurymast")
+
+
+if __name__ == "__main__":
+    main()

@@ -53,17 +53,13 @@ def reader_of(writer: ArchiveWriter) -> ArchiveReader:
     parts = open_files(writer.sink.name, writer.sink.partial_paths())
     checkpoints = sorted({ref.checkpoint for ref in writer.index} | {writer.last_checkpoint})
     maps = {volume: tuple(places) for volume, places in writer.map_offsets.items()}
-    return ArchiveReader(
-        parts, Structure(writer.manifest, tuple(writer.index), checkpoints, maps, False, (), {}, {})
-    )
+    return ArchiveReader(parts, Structure(writer.manifest, tuple(writer.index), checkpoints, maps, False, (), {}, {}))
 
 
 def structure_of(parts: PartsSource) -> Structure:
     """See open_archive()."""
     problems = [
-        Problem(
-            Severity.ERROR, "archive.part_missing", f"Part {n} of the archive is missing ({parts.name}.{n:03d})."
-        )
+        Problem(Severity.ERROR, "archive.part_missing", f"Part {n} of the archive is missing ({parts.name}.{n:03d}).")
         for n in parts.missing
     ]
     try:

@@ -26,9 +26,7 @@ class PartsSource:
 
     sector_size = 512
 
-    def __init__(
-        self, name: str, files: Sequence[FileSource], starts: Sequence[int], missing: Sequence[int]
-    ) -> None:
+    def __init__(self, name: str, files: Sequence[FileSource], starts: Sequence[int], missing: Sequence[int]) -> None:
         self.name, self._files, self.starts = name, list(files), list(starts)
         self.missing = tuple(missing)
         self.size = self.starts[-1] + self._files[-1].size

@@ -212,9 +212,7 @@ class ArchiveReader:
                 while self._kept_bytes > CACHE_BYTES:
                     self._kept_bytes -= len(self._kept.popitem(last=False)[1])
         if len(data) != size:
-            raise Inconsistent(
-                f"volume {volume} block {block}", key, "size of block", expected=size, found=len(data)
-            )
+            raise Inconsistent(f"volume {volume} block {block}", key, "size of block", expected=size, found=len(data))
         return data
 
     def close(self) -> None:

@@ -158,9 +158,7 @@ def parse_header(data: bytes, offset: int) -> RecordHeader:
     if magic != SKIPPABLE_MAGIC or frame != HEADER_SIZE - 8 + (0 if kind == Kind.BLOCK else stored):
         raise Corrupt("record header", offset, "skippable frame", found=f"{magic:#x}/{frame}")
     if plain > MAX_PAYLOAD or stored > MAX_PAYLOAD:
-        raise Corrupt(
-            "record header", offset, f"payload above the limit of {MAX_PAYLOAD}", found=f"{plain}/{stored}"
-        )
+        raise Corrupt("record header", offset, f"payload above the limit of {MAX_PAYLOAD}", found=f"{plain}/{stored}")
     if flags or any(rest):
         raise Unsupported(f"record at {offset:#x}", f"reserved header fields in use (flags {flags:#x})")
     if kind not in _KNOWN_KINDS and kind < FIRST_UNUSED_KIND:
@@ -174,9 +172,7 @@ def decode(header: RecordHeader, stored: bytes) -> bytes:
     Raises ChecksumMismatch or Corrupt with the archive offset, Unsupported for a codec that is not known.
     """
     if digest_of(stored)[:16] != header.stored_digest:
-        raise ChecksumMismatch(
-            header.what, header.payload_offset, "the stored bytes changed since they were written"
-        )
+        raise ChecksumMismatch(header.what, header.payload_offset, "the stored bytes changed since they were written")
     if header.codec == CODEC_ZSTD:
         plain = decompress(stored, header.plain_size, header.what, header.payload_offset)
     elif header.codec == CODEC_NONE:

@@ -156,9 +156,7 @@ class Segment:
                 columns.append(data[at : at + size])
                 at += size
             numbers = u64_array(columns[0])
-            if any(a >= b for a, b in pairwise(numbers)) or (
-                stored and not first <= numbers[0] <= numbers[-1] < end
-            ):
+            if any(a >= b for a, b in pairwise(numbers)) or (stored and not first <= numbers[0] <= numbers[-1] < end):
                 raise Inconsistent(name, offset, "block numbers are not ascending inside the range")
             spans.append(
                 Span(

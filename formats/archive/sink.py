@@ -125,9 +125,7 @@ class FileSink:
                     os.link(partial_path(final), final)
                     partial_path(final).unlink()
                 except FileExistsError:
-                    raise Refused(
-                        f"{final} appeared while the archive was written.", "Nothing was replaced."
-                    ) from None
+                    raise Refused(f"{final} appeared while the archive was written.", "Nothing was replaced.") from None
                 except OSError:
                     partial_path(final).rename(final)
             folder = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)

@@ -124,15 +124,11 @@ class _Checker:
         _, own, before = split_checkpoint(header, plain)
         stated = _CHAIN.unpack_from(plain)[1]
         if chain is not None and stated != chain:
-            self.note(
-                header.offset, header.end, f"{header.what}: the chain of records is not the one that was written"
-            )
+            self.note(header.offset, header.end, f"{header.what}: the chain of records is not the one that was written")
         if self._segment is not None and before != self._segment:
             self.note(header.offset, header.end, f"{header.what}: the two copies of a segment differ")
         segment = Segment.unpack(own, header.offset)
-        self._refs += [
-            SpanRef(header.offset, s.volume, s.overlay, s.first_block, s.end_block) for s in segment.spans
-        ]
+        self._refs += [SpanRef(header.offset, s.volume, s.overlay, s.first_block, s.end_block) for s in segment.spans]
         digests = set(self._window.values())
         untouched = self.result.damage_count == self._damage_before  # else the damage is named already
         for span in segment.spans if untouched else ():
@@ -169,9 +165,7 @@ class _Checker:
     def _lost_blocks(self, volume: int, bad: ExtentList) -> ExtentList:
         found = []
         for entry in self.reader.entries(volume):
-            gone = entry.lost or (
-                entry.where is not None and bad.touches(entry.where.offset, entry.where.offset + 1)
-            )
+            gone = entry.lost or (entry.where is not None and bad.touches(entry.where.offset, entry.where.offset + 1))
             if gone:
                 found.append((entry.block, entry.block + 1))
         return ExtentList(found)
@@ -205,13 +199,18 @@ def _batches(items: Iterator[Found | Gap]) -> Iterator[list[Found | Gap]]:
 
 
 def verify(
-    reader: ArchiveReader, *, workers: int = 2, progress: Callable[[int], None] | None = None
+    reader: ArchiveReader,
+    *,
+    workers: int = 2,
+    progress: Callable[[int], None] | None = None,
+    footer: bool = True,
 ) -> VerifyResult:
     """Read and decode every record, follow every index entry and reference, and list what is lost.
 
-    `progress` gets the archive offset reached; what it raises (Cancelled) ends the work.
+    `progress` gets the archive offset reached; what it raises (Cancelled) ends the work. `footer` False: the
+    archive is still being written and has none yet.
     """
-    checker = _Checker(reader)
+    checker = _Checker(reader, footer)
     source = reader.source
     pending: deque[tuple[list[Found | Gap], Future[list[tuple[bytes | None, str]]]]] = deque()
 

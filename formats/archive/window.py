@@ -16,9 +16,7 @@ from formats.base.source import BlockSource
 _TARGET = struct.Struct("<QQII")
 
 
-def segment_by_walk(
-    source: BlockSource, start: int, end: int, archive_id: bytes, refs: Sequence[SpanRef]
-) -> Segment:
+def segment_by_walk(source: BlockSource, start: int, end: int, archive_id: bytes, refs: Sequence[SpanRef]) -> Segment:
     """What the BLOCK and REFERENCE records in archive bytes [start, end) tell about the spans `refs`.
 
     Zero runs, extents and unreadable ranges stood in the lost segment only: those blocks count as lost.

@@ -54,9 +54,7 @@ class ArchiveWriter:
     Any error leaves the archive without its final name; call abort().
     """
 
-    def __init__(
-        self, sink: Sink, manifest: Manifest, *, on_checkpoint: Callable[[int], None] | None = None
-    ) -> None:
+    def __init__(self, sink: Sink, manifest: Manifest, *, on_checkpoint: Callable[[int], None] | None = None) -> None:
         self.sink, self.manifest = sink, manifest
         self._block_size = manifest.block_size
         self._window_blocks = max(16, GiB // manifest.block_size)

@@ -40,9 +40,7 @@ class BlockSource(Protocol):
 def check_range(source: BlockSource, offset: int, length: int) -> None:
     """Raise Truncated unless [offset, offset+length) lies inside `source`."""
     if offset < 0 or length < 0 or offset + length > source.size:
-        raise Truncated(
-            "read", offset, f"{length} bytes leave the source, which has {source.size}", source=source.name
-        )
+        raise Truncated("read", offset, f"{length} bytes leave the source, which has {source.size}", source=source.name)
 
 
 class FileSource:

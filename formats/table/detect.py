@@ -108,9 +108,7 @@ def _mbr_or_nothing(
     label = _magic_at(source, _FOREIGN_LABELS)
     if boot is None or (boot.used and not boot.indicators_valid) or label == "AIX":
         if label:
-            text = (
-                f"this looks like a disk label of kind {label}, which is not read: the disk is taken as one volume"
-            )
+            text = f"this looks like a disk label of kind {label}, which is not read: the disk is taken as one volume"
             problems.append(Problem(Severity.WARNING, "table.unknown_label", text, 0))
         elif boot:
             text = "sector 0 ends in 55AA, but its records are no partitions: the disk is taken as one volume"

@@ -155,9 +155,7 @@ class _Reader:
         allowed = container.length
         while True:
             if at in self._seen:
-                self._say(
-                    Severity.ERROR, "ebr_loop", f"the chain of EBRs comes back to byte {at}; it ends here", at
-                )
+                self._say(Severity.ERROR, "ebr_loop", f"the chain of EBRs comes back to byte {at}; it ends here", at)
                 return
             self._seen.add(at)
             sector = self._ebr_sector(at)
@@ -174,9 +172,7 @@ class _Reader:
             self.regions.append(RawRegion(Extent(at, at + len(sector)), sector, model.EBR))
             found = self._logicals(boot, at, allowed, container)
             if self._next > MAX_NUMBER:
-                self._say(
-                    Severity.ERROR, "too_many", f"more than {MAX_NUMBER} partitions; the rest is left out", at
-                )
+                self._say(Severity.ERROR, "too_many", f"more than {MAX_NUMBER} partitions; the rest is left out", at)
                 return
             self._empty += not found
             link = next((r for r in boot.used if r.extended), None)

@@ -176,9 +176,7 @@ class _Record:
         self._fields = record
 
     def wrong(self, field: str, expected: object, found: object) -> Corrupt:
-        return Corrupt(
-            f"{self._where} {field}", 0, "wrong value in JSON", expected=expected, found=repr(found)[:80]
-        )
+        return Corrupt(f"{self._where} {field}", 0, "wrong value in JSON", expected=expected, found=repr(found)[:80])
 
     def _get(self, field: str) -> object:
         if field not in self._fields:

@@ -157,9 +157,7 @@ class ExfatVolume:
                     if size >= needed:
                         break
         except BrokenChain as broken:
-            raise Inconsistent(
-                "exFAT allocation bitmap", where, f"its chain {broken.detail}", source=name
-            ) from broken
+            raise Inconsistent("exFAT allocation bitmap", where, f"its chain {broken.detail}", source=name) from broken
         if size < needed:
             raise Inconsistent(
                 "exFAT allocation bitmap", where, "its chain is too short",

@@ -29,9 +29,7 @@ def block_runs(ctx: Context, inode: Inode) -> Iterator[MapRun]:
     for level in (1, 2, 3):
         pointer = pointers[DIRECT + level - 1]
         if pointer:
-            yield from _indirect(
-                ctx, inode, pointer, level, logical, inode.offset + 0x28 + 4 * (DIRECT + level - 1)
-            )
+            yield from _indirect(ctx, inode, pointer, level, logical, inode.offset + 0x28 + 4 * (DIRECT + level - 1))
         logical += per_block**level
 
 

@@ -106,6 +106,4 @@ class Budget:
         """Raises WalkExhausted when nothing is left."""
         self._left -= amount
         if self._left < 0:
-            raise WalkExhausted(
-                "ext metadata", 0, f"they refer to more than {self._amount} blocks and extents in all"
-            )
+            raise WalkExhausted("ext metadata", 0, f"they refer to more than {self._amount} blocks and extents in all")

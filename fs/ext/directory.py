@@ -47,9 +47,7 @@ def entries(sb: Superblock, owner: Inode, data: bytes, offset: int) -> Iterator[
     unpack, wide = FAST_ENTRY.unpack_from, len(data) >= 65536
     while at < size:
         if size - at < 8:
-            raise Corrupt(
-                f"inode {owner.number} directory entry", offset + at, "no room", expected=8, found=size - at
-            )
+            raise Corrupt(f"inode {owner.number} directory entry", offset + at, "no room", expected=8, found=size - at)
         inode, length, name_length, file_type = unpack(data, at)
         if wide:
             length = record_length(length, size)

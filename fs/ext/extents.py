@@ -30,9 +30,7 @@ def extent_runs(ctx: Context, inode: Inode) -> Iterator[MapRun]:
     yield from _node(ctx, inode, inode.block, inode.offset + 0x28, -1, 0, LOGICAL_END)
 
 
-def _node(
-    ctx: Context, inode: Inode, data: bytes, offset: int, depth: int, low: int, high: int
-) -> Iterator[MapRun]:
+def _node(ctx: Context, inode: Inode, data: bytes, offset: int, depth: int, low: int, high: int) -> Iterator[MapRun]:
     """`depth` -1: the root, which says itself how deep it is. Logical blocks must lie in [low, high)."""
     try:
         entries, depth = _check_header(ctx, inode, data, offset, depth)
@@ -76,9 +74,7 @@ def _check_header(ctx: Context, inode: Inode, data: bytes, offset: int, depth: i
     return entries, depth
 
 
-def _leaf(
-    ctx: Context, inode: Inode, data: bytes, offset: int, entries: int, low: int, high: int
-) -> Iterator[MapRun]:
+def _leaf(ctx: Context, inode: Inode, data: bytes, offset: int, entries: int, low: int, high: int) -> Iterator[MapRun]:
     sb, spend = ctx.sb, ctx.budget.spend
     first_block, blocks = sb.first_data_block, sb.blocks_count
     for i in range(entries):

@@ -263,8 +263,7 @@ class _Loader:
                 self.table._append(sb, fields, GroupState.FROM_BACKUP)
                 self.findings.warning(
                     "ext.group_damaged",
-                    f"descriptor of group {group} at offset {offset:#x}: {detail}; "
-                    f"the copy in block {block} is used",
+                    f"descriptor of group {group} at offset {offset:#x}: {detail}; the copy in block {block} is used",
                     offset,
                 )
                 return

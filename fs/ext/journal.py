@@ -84,9 +84,7 @@ class _Scan:
         self.sb, self.log = sb, log
         offset = log.offset(0)
         if raw.s_header.h_magic != MAGIC:
-            raise Corrupt(
-                "journal superblock", offset, "magic", expected=hex(MAGIC), found=hex(raw.s_header.h_magic)
-            )
+            raise Corrupt("journal superblock", offset, "magic", expected=hex(MAGIC), found=hex(raw.s_header.h_magic))
         kind = raw.s_header.h_blocktype
         if kind not in (SUPERBLOCK_V1, SUPERBLOCK_V2):
             raise Corrupt("journal superblock", offset + 4, "type", expected="3 or 4", found=kind)
@@ -96,9 +94,7 @@ class _Scan:
             raise Unsupported("journal superblock", f"incompat bits {self.features & ~INCOMPAT_KNOWN:#x}")
         self.checksums = bool(self.features & (INCOMPAT_CSUM_V2 | INCOMPAT_CSUM_V3))
         if compat & COMPAT_CHECKSUM or (self.features & INCOMPAT_ASYNC and not self.checksums):
-            raise Unsupported(
-                "journal superblock", "a log with checksums of the first version or asynchronous commits"
-            )
+            raise Unsupported("journal superblock", "a log with checksums of the first version or asynchronous commits")
         if raw.s_blocksize != sb.block_size:
             raise Corrupt(
                 "journal superblock", offset + 12, "block size", expected=sb.block_size, found=raw.s_blocksize
@@ -228,9 +224,7 @@ class _Scan:
     def _compare(self, name: str, cleared: bytes, stored: bytes, index: int) -> None:
         expected, found = crc32c_raw(cleared, self.seed), int.from_bytes(stored, "big")
         if expected != found:
-            raise ChecksumMismatch(
-                name, self.log.offset(index), "checksum", expected=hex(expected), found=hex(found)
-            )
+            raise ChecksumMismatch(name, self.log.offset(index), "checksum", expected=hex(expected), found=hex(found))
 
     def _check_copy(self, place: int, sequence: int, checksum: int) -> None:
         if not self.checksums:

@@ -29,9 +29,7 @@ RECOVER, JOURNAL_DEV, META_BG, SIXTY_FOUR_BIT = 0x4, 0x8, 0x10, 0x80
 MMP, FLEX_BG, CSUM_SEED, LARGE_DIR = 0x100, 0x200, 0x2000, 0x4000
 SPARSE_SUPER, UNINIT_BG, BIGALLOC, METADATA_CSUM, SHARED_BLOCKS = 0x1, 0x10, 0x200, 0x400, 0x4000
 
-INCOMPAT_KNOWN = (
-    0x2 | 0x4 | 0x10 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x2000 | 0x4000 | 0x8000 | 0x10000 | 0x20000
-)
+INCOMPAT_KNOWN = 0x2 | 0x4 | 0x10 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x2000 | 0x4000 | 0x8000 | 0x10000 | 0x20000
 INCOMPAT_NAMES = {0x1: "compression", 0x1000: "dirdata"}
 # An unknown read-only-compatible bit may change what the bitmaps count, as bigalloc did: it is refused here too.
 RO_COMPAT_KNOWN = (
@@ -185,17 +183,13 @@ def _checked(raw: Any, incompat: int, ro_compat: int, dynamic: bool, offset: int
     cluster_blocks, clusters_per_group = 1, raw.s_blocks_per_group
     if ro_compat & BIGALLOC:
         low = raw.s_log_block_size
-        require(
-            low <= raw.s_log_cluster_size <= 20, 0x1C, "s_log_cluster_size", f"{low} to 20", raw.s_log_cluster_size
-        )
+        require(low <= raw.s_log_cluster_size <= 20, 0x1C, "s_log_cluster_size", f"{low} to 20", raw.s_log_cluster_size)
         cluster_blocks = 1 << (raw.s_log_cluster_size - low)
         clusters_per_group = raw.s_clusters_per_group
         expected = clusters_per_group * cluster_blocks
         require(raw.s_blocks_per_group == expected, 0x20, "s_blocks_per_group", expected, raw.s_blocks_per_group)
     bits = 8 * block_size
-    require(
-        8 <= clusters_per_group <= bits, 0x20, "blocks or clusters per group", f"8 to {bits}", clusters_per_group
-    )
+    require(8 <= clusters_per_group <= bits, 0x20, "blocks or clusters per group", f"8 to {bits}", clusters_per_group)
     first = raw.s_first_data_block
     allowed = (0, 1) if block_size == 1024 and cluster_blocks > 1 else (int(block_size == 1024),)
     require(first in allowed, 0x14, "s_first_data_block", allowed[-1], first)

@@ -58,9 +58,7 @@ class MetadataWalk:
         yield from self._static()
         for group in range(self.sb.groups):
             if self.view.groups.state[group] == GroupState.DAMAGED:
-                self.report(
-                    Inconsistent(f"group {group}", 0, "its inodes cannot be found without a group descriptor")
-                )
+                self.report(Inconsistent(f"group {group}", 0, "its inodes cannot be found without a group descriptor"))
             elif self._has_inodes(group):
                 yield from self._inodes(group)
 
@@ -249,6 +247,4 @@ class MetadataWalk:
             cleared = block.to_bytes(8, "little") + data[:0x10] + bytes(4) + data[0x14:]
             expected = crc32c_raw(cleared, sb.csum_seed)
             if expected != found:
-                self.report(
-                    ChecksumMismatch(name, offset + 0x10, "checksum", expected=hex(expected), found=hex(found))
-                )
+                self.report(ChecksumMismatch(name, offset + 0x10, "checksum", expected=hex(expected), found=hex(found)))

@@ -178,9 +178,7 @@ class FatVolume:
             )
             log.add(Severity.WARNING, "fat.table_short", text, bpb.fat_offset)
         if not bpb.mirrored:
-            text = (
-                f"only FAT {bpb.active_fat + 1} of {bpb.fat_count} is kept up to date; it is the one that is read"
-            )
+            text = f"only FAT {bpb.active_fat + 1} of {bpb.fat_count} is kept up to date; it is the one that is read"
             log.add(Severity.INFO, "fat.not_mirrored", text, bpb.fat_start(bpb.active_fat))
 
     def _root_blocks(self) -> Iterator[tuple[int, int]]:

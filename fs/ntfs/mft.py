@@ -161,9 +161,7 @@ class Mft:
                 continue
             if first is not None:
                 text = f"The first record of the file table is damaged; its copy in $MFTMirr was used: {first}."
-                self._findings.add(
-                    Severity.ERROR, "ntfs.mft_record_0", text, geometry.mft_lcn * geometry.cluster_size
-                )
+                self._findings.add(Severity.ERROR, "ntfs.mft_record_0", text, geometry.mft_lcn * geometry.cluster_size)
             return found
         if first is None:  # the loop ends without a return only after an error
             raise Corrupt("MFT record 0", geometry.mft_lcn * geometry.cluster_size, "it cannot be read")

@@ -107,9 +107,7 @@ class NtfsVolume:
             self._findings.add(Severity.WARNING, "ntfs.bad_clusters", text, where)
             return ExtentList()
         runs = (run for part in found for run in part.runs if run[1] != HOLE)
-        return ExtentList((lcn * cluster, (lcn + count) * cluster) for _, lcn, count in runs).clip(
-            0, self._source.size
-        )
+        return ExtentList((lcn * cluster, (lcn + count) * cluster) for _, lcn, count in runs).clip(0, self._source.size)
 
     def _find_missing(self) -> ExtentList:
         """Clusters that records use and $Bitmap does not know, as cluster numbers."""

@@ -142,9 +142,7 @@ class Trees:
         geometry = mft.geometry
         size = min(geometry.clusters * geometry.cluster_size, mft.source.size)
         self._budget = Budget(size + mft.count * geometry.record_size + FREE_BYTES)
-        self._lists = Tally(
-            findings, Severity.ERROR, "ntfs.attribute_list", "files have lost parts of their records"
-        )
+        self._lists = Tally(findings, Severity.ERROR, "ntfs.attribute_list", "files have lost parts of their records")
         self._blocks = Tally(findings, Severity.ERROR, "ntfs.index", "blocks of directories are damaged")
         self.blocks = 0
 

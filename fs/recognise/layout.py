@@ -17,9 +17,7 @@ def at(size: int, *entries: tuple[int, str, Any]) -> Any:
     position = 0
     for offset, name, kind in entries:
         if offset < position:
-            raise ValueError(
-                f"{name} at {offset:#x} begins inside the field before it, which ends at {position:#x}"
-            )
+            raise ValueError(f"{name} at {offset:#x} begins inside the field before it, which ends at {position:#x}")
         if offset > position:
             parts.append(Padding(offset - position))
         parts.append(name / kind)

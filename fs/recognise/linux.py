@@ -96,10 +96,7 @@ def _minix(peek: Peek, offset: int) -> Found | None:
     if head is None or head.s_log_zone_size:
         return None
     zones = head.s_nzones if head.s_magic in (0x137F, 0x138F) else head.s_zones
-    fits = (
-        head.s_imap_blocks * 8192 >= head.s_ninodes + 1
-        and head.s_zmap_blocks * 8192 >= zones - head.s_firstdatazone
-    )
+    fits = head.s_imap_blocks * 8192 >= head.s_ninodes + 1 and head.s_zmap_blocks * 8192 >= zones - head.s_firstdatazone
     return Found(block_size=1024, size=zones * 1024) if head.s_ninodes and zones and fits else None
 
 

@@ -142,9 +142,7 @@ def _set_size(fd: int, identity: DeviceIdentity, size: int) -> None:
         number = error.errno or 0
         raise DeviceError(identity.path, "setting the size", 0, size, number, advice_for(number)) from error
     except OverflowError as error:
-        raise DeviceError(
-            identity.path, "setting the size", 0, size, errno.EFBIG, advice_for(errno.EFBIG)
-        ) from error
+        raise DeviceError(identity.path, "setting the size", 0, size, errno.EFBIG, advice_for(errno.EFBIG)) from error
 
 
 def _keep_name(identity: DeviceIdentity) -> None:

@@ -219,6 +219,4 @@ def kind_of(folder: Path) -> str:
     if sysblock.is_partition(folder):
         return "partition"
     name = folder.name.rstrip("0123456789")
-    return {"loop": "loop", "dm-": "dm", "md": "md", "zram": "zram", "ram": "ram", "sr": "optical"}.get(
-        name, "disk"
-    )
+    return {"loop": "loop", "dm-": "dm", "md": "md", "zram": "zram", "ram": "ram", "sr": "optical"}.get(name, "disk")

@@ -53,7 +53,8 @@ class VolumeReport:
             "handling": (self.map.handling if self.map else self.content.handling).value,
             "why_raw": self.map.why_raw if self.map else self.content.why_raw,
             "left_out": [
-                {"path": p.path, "bytes": sum(e.length for e in p.extents)} for p in (self.map.excluded if self.map else ())
+                {"path": p.path, "bytes": sum(e.length for e in p.extents)}
+                for p in (self.map.excluded if self.map else ())
             ],
             "problems": [p.to_json() for p in self.problems],
         }
@@ -103,11 +104,11 @@ def inspect_source(
         volumes.append(_volume(source, 1, Extent(0, source.size), None, include_paging, with_map, on_volume, check))
         areas = ExtentList()
     else:
-        for part in table.partitions:
-            if numbers is None or part.number in numbers:
-                volumes.append(
-                    _volume(source, part.number, part.extent, part, include_paging, with_map, on_volume, check)
-                )
+        volumes += [
+            _volume(source, part.number, part.extent, part, include_paging, with_map, on_volume, check)
+            for part in table.partitions
+            if numbers is None or part.number in numbers
+        ]
         areas = disk_areas(table)
     return DiskReport(source.name, source.size, table.sector_size, table, tuple(volumes), areas)
 
@@ -141,5 +142,3 @@ def disk_areas(table: PartitionTable) -> ExtentList:
             found += [(start, start + GAP_EDGE), (end - GAP_EDGE, end)]
     own = ExtentList(region.extent for region in table.regions).subtract(inside)
     return ExtentList(found).union(own)
-
-

@@ -24,9 +24,7 @@ _CONTAINER = 1024  # bytes; the kernel shows an extended partition as a node of 
 UDEV_CONTROL = Path("/run/udev/control")
 
 
-def reread(
-    fd: int, identity: DeviceIdentity, expected: Sequence[PartitionNode] | None
-) -> tuple[PartitionNode, ...]:
+def reread(fd: int, identity: DeviceIdentity, expected: Sequence[PartitionNode] | None) -> tuple[PartitionNode, ...]:
     """See DeviceTarget.reread_table."""
     for node in expected or ():
         if not (0 < node.number < 65536 and node.start >= 0 and 0 < node.size <= identity.size - node.start):

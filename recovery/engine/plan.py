@@ -152,5 +152,3 @@ class Plan(Generic[W]):
 def now() -> float:
     """Seconds since 1970, for Plan.created."""
     return time.time()
-
-

@@ -150,9 +150,7 @@ class Storage:
         if dev in self._backings:
             yield self._backings[dev].node
 
-    def _descend(
-        self, node: str, start: int, end: int, exact: bool, path: str, out: list[Span], depth: int
-    ) -> None:
+    def _descend(self, node: str, start: int, end: int, exact: bool, path: str, out: list[Span], depth: int) -> None:
         span = Span(node, start, end, exact)
         if span in out or depth > _MAX_DEPTH:
             return

@@ -94,9 +94,7 @@ def busy(identity: DeviceIdentity, storage: Storage | None = None) -> Refused:
     """The refusal for a device that somebody else holds exclusively."""
     users = users_of(identity, storage)
     if users:
-        return Refused(
-            f"{identity.path} is in use: {join(users)}.", "Unmount or close what uses it, then try again."
-        )
+        return Refused(f"{identity.path} is in use: {join(users)}.", "Unmount or close what uses it, then try again.")
     return Refused(
         f"{identity.path} is in use, and the kernel does not tell by whom.",
         "It may be mounted in a container, or part of a RAID, LVM or ZFS set: take that down, then try again.",

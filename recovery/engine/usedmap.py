@@ -66,5 +66,3 @@ def _all_problems(content: Content) -> tuple[Problem, ...]:
     if content.filesystem is not None:
         found += [p for p in content.filesystem.problems if p not in found]
     return tuple(found)
-
-

@@ -29,7 +29,7 @@ from recovery.engine.device import DeviceSource, open_source
 from recovery.engine.events import Outcome, StepProgress
 from recovery.engine.gather import Batch, Reader
 from recovery.engine.identity import DeviceIdentity, identify
-from recovery.engine.inspection import DiskReport, VolumeReport
+from recovery.engine.inspection import VolumeReport
 from recovery.engine.job import Job
 from recovery.engine.pipeline import run_pipeline
 from recovery.engine.plan import BackupWork, Plan
@@ -187,7 +187,12 @@ def _capture_all(job: Job, writer: ArchiveWriter, sources: list[DeviceSource], v
 
 
 def _capture(
-    job: Job, writer: ArchiveWriter, window: BlockSource, disk: DeviceSource, volume: _Volume, progress: StepProgress
+    job: Job,
+    writer: ArchiveWriter,
+    window: BlockSource,
+    disk: DeviceSource,
+    volume: _Volume,
+    progress: StepProgress,
 ) -> ExtentList:
     step = job.settings.block_size
     base = volume.extent.start
@@ -349,5 +354,3 @@ def save_report(job: Job, plan: Plan[BackupWork]) -> None:
     except OSError as error:
         problem = Problem(Severity.WARNING, "report.not_saved", f"The report could not be saved beside it: {error}")
         job.problem("report", problem)
-
-

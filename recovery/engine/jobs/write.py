@@ -23,9 +23,7 @@ _LOST_NAMED = 1000
 Feed = Callable[[Placement, Imprinter, StepProgress], ExtentList]
 
 
-def run_write(
-    plan: Plan[Any], job: Job, work: WriteWork, feed: Feed, read_area: Callable[[int, int], bytes]
-) -> None:
+def run_write(plan: Plan[Any], job: Job, work: WriteWork, feed: Feed, read_area: Callable[[int, int], bytes]) -> None:
     """Run the steps that planners.writing.write_steps() listed. `read_area(offset, length)`: bytes of the source disk.
 
     Raises RecoveryError; the target then has no partition table and no boot sectors, and looks blank.

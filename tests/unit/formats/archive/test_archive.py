@@ -130,9 +130,7 @@ def test_any_flipped_byte_is_found_and_never_restored(archive: tuple[Path, list[
                     try:
                         data_out = reader.block(number, entry.block)
                     except FormatError:
-                        assert lost.touches(start, start + BLOCK), (
-                            f"flip at {place}: block {entry.block} not listed"
-                        )
+                        assert lost.touches(start, start + BLOCK), f"flip at {place}: block {entry.block} not listed"
                         continue
                     assert data_out == held[start : start + BLOCK], f"flip at {place}: wrong data handed out"
             assert sum(x.total for x in result.lost.values()) <= 60 * BLOCK

@@ -276,9 +276,7 @@ def test_endless_chains_are_bounded() -> None:
     table = read_table(Sparse(MiB, empty))
     assert (codes(table), len(table.regions)) == (["mbr.cut", "mbr.ebr_empty"], 102)
     full = {0: boot_sector(record(0x05, 1, 4096))}
-    full.update(
-        {(1 + 3 * i) * 512: boot_sector(record(0x83, 1, 1), record(0x05, 3 * i + 3, 3)) for i in range(600)}
-    )
+    full.update({(1 + 3 * i) * 512: boot_sector(record(0x83, 1, 1), record(0x05, 3 * i + 3, 3)) for i in range(600)})
     table = read_table(Sparse(4 * MiB, full))
     assert codes(table) == ["mbr.too_many"]
     assert [p.number for p in table.partitions] == list(range(5, 257))

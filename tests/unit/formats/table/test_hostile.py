@@ -96,9 +96,7 @@ def test_any_single_byte_of_either_copy_may_go(image: Image) -> None:
     rng = random.Random(5)
     tail = size - 64 * KiB
     spots = [512 + i for i in range(92)] + [size - 512 + i for i in range(92)]
-    spots += [1024 + rng.randrange(16384) for _ in range(60)] + [
-        size - 16896 + rng.randrange(16384) for _ in range(60)
-    ]
+    spots += [1024 + rng.randrange(16384) for _ in range(60)] + [size - 16896 + rng.randrange(16384) for _ in range(60)]
     for spot in spots:
         damaged = {start: bytearray(data) for start, data in pieces.items()}
         start = 0 if spot < 64 * KiB else tail
@@ -109,9 +107,9 @@ def test_any_single_byte_of_either_copy_may_go(image: Image) -> None:
             [["gpt.primary_damaged"]] if start == 0 else [["gpt.backup_damaged"], ["gpt.backup_missing"]]
         ), spot
         repaired = build_table(table, size, 512)
-        assert sorted((w.offset, w.data) for w in repaired) == sorted(
-            (r.extent.start, r.data) for r in good.regions
-        ), spot
+        assert sorted((w.offset, w.data) for w in repaired) == sorted((r.extent.start, r.data) for r in good.regions), (
+            spot
+        )
 
 
 def header(**fields: int) -> bytes:

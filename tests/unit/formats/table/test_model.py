@@ -61,9 +61,7 @@ def test_json_with_a_wrong_value(image: Image, field: str, value: object) -> Non
 
 
 def test_layout_sizes_are_those_of_the_specification() -> None:
-    sizes = [
-        x.sizeof() for x in (layout.PartitionRecord, layout.MasterBootRecord, layout.GptHeader, layout.GptEntry)
-    ]
+    sizes = [x.sizeof() for x in (layout.PartitionRecord, layout.MasterBootRecord, layout.GptHeader, layout.GptEntry)]
     assert sizes == [16, 512, 92, 128]
 
 

@@ -121,9 +121,7 @@ def test_4kn_image_file(image: Image) -> None:
 @pytest.mark.parametrize("name", ["gpt", "gpt-hybrid"])
 def test_gpt_equals_parted_and_mmls(image: Image, name: str) -> None:
     table = read(image(name))
-    assert oracle.parted_rows(image(name)) == [
-        (p.number, p.extent.start, p.extent.end - 1) for p in table.partitions
-    ]
+    assert oracle.parted_rows(image(name)) == [(p.number, p.extent.start, p.extent.end - 1) for p in table.partitions]
     ours = [(p.extent.start // 512, p.extent.length // 512) for p in table.partitions]
     assert [pair for pair in oracle.mmls_starts(image(name), "gpt") if pair[1] > 64] == ours
 

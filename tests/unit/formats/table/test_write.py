@@ -235,8 +235,7 @@ def test_damaged_regions_never_become_a_table(image: Image) -> None:
     table = read(image("gpt"))
     for spoilt, at in ((model.PRIMARY_HEADER, 60), (model.PRIMARY_ENTRIES, 100)):
         regions = tuple(
-            replace(r, data=r.data[:at] + b"\x99" + r.data[at + 1 :]) if r.what == spoilt else r
-            for r in table.regions
+            replace(r, data=r.data[:at] + b"\x99" + r.data[at + 1 :]) if r.what == spoilt else r for r in table.regions
         )
         with pytest.raises(Corrupt):
             build_table(replace(table, regions=regions), 128 * MiB, 512)

@@ -147,9 +147,7 @@ def test_a_lost_or_different_backup_is_a_warning(copy: Callable[[str], Path], da
     with FileSource(path) as source:
         volume = open_volume(source)
         assert list(volume.allocated())[-1][1] == end + 512, "the sector belongs to the volume all the same"
-    assert [(p.severity, p.code, p.offset) for p in volume.problems] == [
-        (Severity.WARNING, "ntfs.backup_boot", end)
-    ]
+    assert [(p.severity, p.code, p.offset) for p in volume.problems] == [(Severity.WARNING, "ntfs.backup_boot", end)]
 
 
 def test_in_a_larger_partition_both_places_are_kept(copy: Callable[[str], Path]) -> None:

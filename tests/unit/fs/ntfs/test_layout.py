@@ -71,9 +71,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("declared", "fast", "fields"), CASES)
-def test_fast_structs_read_the_declared_fields(
-    declared: construct.Struct, fast: struct.Struct, fields: str
-) -> None:
+def test_fast_structs_read_the_declared_fields(declared: construct.Struct, fast: struct.Struct, fields: str) -> None:
     data = bytes((i * 37 + 11) & 0xFF for i in range(declared.sizeof()))
     parsed = declared.parse(data)
     assert fast.unpack_from(data) == tuple(parsed[name] for name in fields.split())

@@ -35,9 +35,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def held_by_another_process(path: Path) -> Iterator[None]:
     code = "import os, sys; os.open(sys.argv[1], os.O_RDWR | os.O_EXCL); print('x', flush=True); sys.stdin.read()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as other:
+    with subprocess.Popen([sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None and other.stdout.readline()
         try:
             yield

@@ -1,0 +1,231 @@
+"""The commands that do work: backup, restore, clone, verify."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from formats.base.errors import RecoveryError, Refused
+from recovery.cli.exit_codes import ExitCode
+from recovery.cli.output import Face, JsonFace, TextFace, face, json_line
+from recovery.cli.parameters import PARTITION_PAIR, SIZE
+from recovery.cli.words import plan_text
+from recovery.engine.cancel import CancelToken
+from recovery.engine.executor import execute
+from recovery.engine.plan import Plan, Unused
+from recovery.engine.planners.backup import BackupRequest
+from recovery.engine.planners.clone import CloneRequest
+from recovery.engine.planners.restore import RestoreRequest
+from recovery.engine.prepare import plan_verify, prepare_backup, prepare_clone, prepare_restore
+from recovery.engine.settings import Settings
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text.")
+unused_option = click.option(
+    "--unused",
+    type=click.Choice([u.value for u in Unused]),
+    default=Unused.DISCARD.value,
+    show_default=True,
+    help="What happens to the target's space that the image does not use.",
+)
+
+
+@contextmanager
+def _stoppable(token: CancelToken) -> Iterator[None]:
+    """Ctrl-C and SIGTERM ask the engine to stop; it leaves things clean. A second Ctrl-C ends at once."""
+
+    def stop(number: int, _: object) -> None:
+        if token.cancelled and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        token.cancel()
+
+    old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def _run(
+    prepare: Callable[[CancelToken, Face], Plan[Any]],
+    settings: Settings,
+    *,
+    as_json: bool,
+    to_stderr: bool = False,
+    accept: Callable[[Plan[Any], Face], bool] = lambda plan, shown: True,
+) -> None:
+    """Plan, let it be accepted, execute, and end the process with the right code."""
+    token = CancelToken()
+    with face(as_json, to_stderr=to_stderr) as shown, _stoppable(token):
+        try:
+            plan = prepare(token, shown)
+            if not accept(plan, shown):
+                sys.exit(ExitCode.OK)
+        except RecoveryError as error:
+            sys.exit(shown.error(error))
+        sys.exit(shown.finish(execute(plan, settings, shown.event, token)))
+
+
+def _review(plan: Plan[Any], shown: Face, *, dry_run: bool, yes: bool) -> bool:
+    """Show the Plan and get it accepted. False: only shown. Raises Refused when it is not accepted."""
+    if isinstance(shown, JsonFace):
+        body = {"type": "plan", "plan_id": plan.plan_id, "confirm": _confirm_text(plan), **plan.to_json()}
+        json_line(body, sys.stdout)
+    else:
+        shown.console.print(plan_text(plan), markup=False)
+        shown.console.print()
+    if dry_run:
+        if isinstance(shown, JsonFace):
+            json_line({"type": "result", "outcome": "ok", "exit_code": 0, "dry_run": True}, sys.stdout)
+        else:
+            shown.console.print("Nothing was changed: this was a dry run.")
+        return False
+    if yes:
+        return True
+    wanted = _confirm_text(plan)
+    if isinstance(shown, JsonFace) or not sys.stdin.isatty():
+        raise Refused(
+            "Nobody is there to accept the plan.",
+            "Run it at a terminal, or look at --dry-run first and then use --yes.",
+        )
+    typed = click.prompt(f"To go on, type {wanted!r} (the end of the target's serial number, or its name)", default="")
+    if typed.strip() != wanted:
+        raise Refused(f"{typed!r} is not {wanted!r}.", "Nothing was changed. Is it the right disk?")
+    return True
+
+
+def _confirm_text(plan: Plan[Any]) -> str:
+    return plan.target.confirm_text if plan.target else ""
+
+
+@click.command()
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
+@click.argument("archive")
+@click.option(
+    "--partition", "partitions", type=click.IntRange(1), multiple=True, help="Only this partition (again for more)."
+)
+@click.option(
+    "--level",
+    type=click.IntRange(-7, 19),
+    default=1,
+    show_default=True,
+    help="zstd level: higher is smaller and slower.",
+)
+@click.option("--split", type=SIZE, default=0, help="Parts of less than this size, such as 4G for FAT32.")
+@click.option("--include-paging", is_flag=True, help="Keep the contents of pagefile.sys, swapfile.sys, hiberfil.sys.")
+@click.option("--no-verify", is_flag=True, help="Do not read the archive back. It is then stored, not proven.")
+@click.option("--force-live", is_flag=True, help="Image a disk that is in use. At best crash-consistent.")
+@json_option
+def backup(
+    sources: tuple[str, ...],
+    archive: str,
+    partitions: tuple[int, ...],
+    level: int,
+    split: int,
+    include_paging: bool,
+    no_verify: bool,
+    force_live: bool,
+    as_json: bool,
+) -> None:
+    """Image SOURCE (disks, partitions or image files) into ARCHIVE ('-' for standard output), and prove it."""
+    if archive == "-" and sys.stdout.isatty():
+        raise click.UsageError("An archive is not written to a terminal.")
+    request = BackupRequest(
+        sources, archive, frozenset(partitions) or None, split, include_paging, not no_verify, force_live
+    )
+
+    def prepare(token: CancelToken, shown: Face) -> Plan[Any]:
+        plan = prepare_backup(request, token, shown.look)
+        if isinstance(shown, TextFace):
+            shown.console.print(plan_text(plan), markup=False)
+            shown.console.print()
+        return plan
+
+    _run(prepare, Settings(level=level), as_json=as_json, to_stderr=archive == "-")
+
+
+@click.command()
+@click.argument("archive")
+@click.argument("target")
+@click.option(
+    "--partition",
+    "partitions",
+    type=PARTITION_PAIR,
+    multiple=True,
+    help="Partition N, to partition M of the target: N or N:M.",
+)
+@click.option("--disk", type=click.IntRange(1), help="Which disk of an archive that holds several (1 is the first).")
+@unused_option
+@click.option("--no-verify", is_flag=True, help="Do not read the target back.")
+@click.option("--dry-run", is_flag=True, help="Only show the plan.")
+@click.option("--yes", is_flag=True, help="Accept the plan without asking. For scripts that checked it.")
+@json_option
+def restore(
+    archive: str,
+    target: str,
+    partitions: tuple[tuple[int, int | None], ...],
+    disk: int | None,
+    unused: str,
+    no_verify: bool,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Write ARCHIVE back to TARGET: a disk, a partition, or an image file."""
+    request = RestoreRequest(
+        archive, target, partitions, None if disk is None else disk - 1, Unused(unused), not no_verify
+    )
+    _run(
+        lambda token, shown: prepare_restore(request, shown.look),
+        Settings(),
+        as_json=as_json,
+        accept=lambda plan, shown: _review(plan, shown, dry_run=dry_run, yes=yes),
+    )
+
+
+@click.command()
+@click.argument("source")
+@click.argument("target")
+@click.option("--partition", type=PARTITION_PAIR, help="Only partition N, to partition M of the target: N or N:M.")
+@unused_option
+@click.option(
+    "--include-paging", is_flag=True, help="Copy the contents of pagefile.sys, swapfile.sys, hiberfil.sys too."
+)
+@click.option("--no-verify", is_flag=True, help="Do not read the target back.")
+@click.option("--force-live", is_flag=True, help="Copy a disk that is in use. At best crash-consistent.")
+@click.option("--dry-run", is_flag=True, help="Only show the plan.")
+@click.option("--yes", is_flag=True, help="Accept the plan without asking. For scripts that checked it.")
+@json_option
+def clone(
+    source: str,
+    target: str,
+    partition: tuple[int, int | None] | None,
+    unused: str,
+    include_paging: bool,
+    no_verify: bool,
+    force_live: bool,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Copy the used blocks of SOURCE straight to TARGET, with no archive between."""
+    request = CloneRequest(source, target, partition, Unused(unused), include_paging, not no_verify, force_live)
+    _run(
+        lambda token, shown: prepare_clone(request, token, shown.look),
+        Settings(),
+        as_json=as_json,
+        accept=lambda plan, shown: _review(plan, shown, dry_run=dry_run, yes=yes),
+    )
+
+
+@click.command()
+@click.argument("archive")
+@json_option
+def verify(archive: str, as_json: bool) -> None:
+    """Read all of ARCHIVE, list what is damaged and lost, and walk its file systems."""
+    _run(lambda token, shown: plan_verify(archive), Settings(), as_json=as_json)

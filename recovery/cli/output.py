@@ -1,0 +1,170 @@
+"""Two ways to show what happens: rich text for people, one JSON object a line for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import IO, Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from formats.base.errors import Cancelled, RecoveryError, Refused
+from recovery.cli.exit_codes import ExitCode, exit_code
+from recovery.engine.events import (
+    Advanced,
+    Event,
+    JobFinished,
+    Outcome,
+    ProblemFound,
+    Stalled,
+    StepFinished,
+    StepStarted,
+)
+from recovery.engine.report import Report
+
+
+def json_line(body: dict[str, Any], stream: IO[str]) -> None:
+    """One object, one line, at once."""
+    stream.write(json.dumps(body, ensure_ascii=True, default=str) + "\n")
+    stream.flush()
+
+
+class JsonFace:
+    """Prints every event; the result comes last."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def __enter__(self) -> JsonFace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.flush()
+
+    def event(self, event: Event) -> None:
+        if not isinstance(event, JobFinished):
+            json_line(event.to_json(), self._stream)
+
+    def look(self, text: str) -> None:
+        json_line({"type": "looking", "text": text}, self._stream)
+
+    def finish(self, report: Report) -> ExitCode:
+        code = exit_code(report)
+        json_line(
+            {"type": "result", "outcome": report.outcome.value, "exit_code": int(code), **_rest(report)}, self._stream
+        )
+        return code
+
+    def error(self, error: RecoveryError) -> ExitCode:
+        code = code_of(error)
+        outcome = {ExitCode.REFUSED: "refused", ExitCode.CANCELLED: "cancelled"}.get(code, "failed")
+        body = {
+            "type": "result",
+            "outcome": outcome,
+            "exit_code": int(code),
+            "error": str(error),
+            "advice": error.advice,
+        }
+        json_line(body, self._stream)
+        return code
+
+
+def _rest(report: Report) -> dict[str, Any]:
+    body = report.to_json()
+    del body["outcome"]
+    return body
+
+
+class TextFace:
+    """A progress bar with rate and time left, warnings as they come, and the report at the end."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.console = Console(file=stream, highlight=False, soft_wrap=False)
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=16),
+            DownloadColumn(binary_units=True),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> TextFace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def look(self, text: str) -> None:
+        if self.console.is_terminal:
+            self.console.print(f"Looking at {text} …", style="dim", markup=False)
+
+    def event(self, event: Event) -> None:
+        if isinstance(event, StepStarted):
+            self._begin(event)
+        elif isinstance(event, Advanced) and self._task is not None:
+            self._progress.update(self._task, completed=event.bytes_done, total=event.bytes_total or None)
+        elif isinstance(event, StepFinished):
+            self._end(event)
+        elif isinstance(event, ProblemFound):
+            self.console.print(f"{event.problem.severity.value}: {event.subject}: {event.problem.text}", markup=False)
+        elif isinstance(event, Stalled):
+            self.console.print(f"waiting for {event.seconds:.0f} s: {event.text}", markup=False)
+
+    def _begin(self, event: StepStarted) -> None:
+        text = f"[{event.step}/{event.steps}] {event.text}"
+        self.console.print(text, markup=False)
+        if self.console.is_terminal:
+            self._progress.start()
+            self._task = self._progress.add_task(f"{event.step}/{event.steps}", total=event.bytes_total or None)
+
+    def _end(self, event: StepFinished) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+            self._task = None
+            self._progress.stop()
+
+    def finish(self, report: Report) -> ExitCode:
+        self._progress.stop()
+        good = report.outcome is Outcome.OK
+        self.console.print()
+        headline, _, rest = report.to_text().partition("\n")
+        self.console.print(headline, style="bold green" if good else "bold red", markup=False)
+        self.console.print(rest, markup=False, end="")
+        return exit_code(report)
+
+    def error(self, error: RecoveryError) -> ExitCode:
+        self._progress.stop()
+        code = code_of(error)
+        word = {ExitCode.REFUSED: "Refused", ExitCode.CANCELLED: "Stopped"}.get(code, "Failed")
+        self.console.print(f"{word}: {error}", style="bold red", markup=False)
+        if error.advice:
+            self.console.print(error.advice, markup=False)
+        return code
+
+
+Face = JsonFace | TextFace
+
+
+def face(as_json: bool, *, to_stderr: bool = False) -> Face:
+    """The face that was asked for. `to_stderr`: standard output carries the archive."""
+    stream = sys.stderr if to_stderr else sys.stdout
+    return JsonFace(stream) if as_json else TextFace(stream)
+
+
+def code_of(error: RecoveryError) -> ExitCode:
+    """For an error before the job began."""
+    if isinstance(error, Refused):
+        return ExitCode.REFUSED
+    return ExitCode.CANCELLED if isinstance(error, Cancelled) else ExitCode.FAILED

@@ -1,0 +1,43 @@
+"""Types of command-line parameters."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+_SUFFIX = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+
+
+class _Size(click.ParamType[int]):
+    """A size in bytes: 4G, 700M, 1073741824."""
+
+    name = "size"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d+)\s*([KMGT]?)(?:iB|B)?", str(value), re.IGNORECASE)
+        if not match:
+            self.fail(f"{value!r} is not a size such as 4G or 700M", param, ctx)
+        return int(match[1]) << _SUFFIX[match[2].upper()]
+
+
+class _PartitionPair(click.ParamType[tuple[int, int | None]]):
+    """N or N:M, partition numbers from 1."""
+
+    name = "N[:M]"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int | None]:
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"([1-9]\d{0,4})(?::([1-9]\d{0,4}))?", str(value))
+        if not match:
+            self.fail(f"{value!r} is not N or N:M with partition numbers from 1", param, ctx)
+        return int(match[1]), int(match[2]) if match[2] else None
+
+
+SIZE = _Size()
+PARTITION_PAIR = _PartitionPair()

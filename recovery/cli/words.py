@@ -1,0 +1,86 @@
+"""Sizes, disk maps and plans in words and text, for 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from formats.table.model import Scheme
+from fs.api import PagingFile
+from recovery.engine.inspection import DiskReport, VolumeReport
+from recovery.engine.plan import Plan
+
+MAP_WIDTH = 76
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def size(count: int) -> str:
+    """A size that a tired person can compare: 465.8 GiB."""
+    value = float(count)
+    for unit in _UNITS[:-1]:
+        if value < 1024:
+            return f"{count} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} {_UNITS[-1]}"
+
+
+def disk_map(report: DiskReport) -> str:
+    """One line, proportional, each volume at least wide enough for its number; dots are free space."""
+    cells = ["."] * MAP_WIDTH
+    total = max(1, report.size)
+    for volume in report.volumes:
+        first = min(MAP_WIDTH - 1, volume.extent.start * MAP_WIDTH // total)
+        end = max(first + 1, min(MAP_WIDTH, -(-volume.extent.end * MAP_WIDTH // total)))
+        name = str(volume.number)
+        for at in range(first, end):
+            cells[at] = "="
+        for at, char in enumerate(name):
+            if first + at < MAP_WIDTH:
+                cells[first + at] = char
+    return "[" + "".join(cells) + "]"
+
+
+def volume_line(volume: VolumeReport) -> str:
+    """Number, size, kind, label, used bytes."""
+    identity = volume.content.identity
+    number = f"{volume.number:>3}" if volume.partition else "  -"
+    kind = identity.kind or "unknown"
+    used = f"{size(volume.map.used.total)} used" if volume.map and not volume.map.why_raw else "stored whole"
+    if volume.map is None:
+        used = ""
+    return f"{number}  {size(volume.extent.length):>10}  {kind:<12} {identity.label[:18]:<18}  {used}".rstrip()
+
+
+def disk_text(report: DiskReport) -> str:
+    """A whole disk for people."""
+    scheme = {Scheme.GPT: "GPT", Scheme.MBR: "MBR", Scheme.NONE: "no partition table"}[report.table.scheme]
+    lines = [f"{report.name}: {size(report.size)}, {scheme}, sectors of {report.sector_size} bytes", disk_map(report)]
+    for volume in report.volumes:
+        lines.append(volume_line(volume))
+        if volume.map and volume.map.why_raw:
+            lines.append(f"       {volume.map.why_raw}")
+        lines += [f"       left out: {p.path} ({size(sum(e.length for e in p.extents))})" for p in _excluded(volume)]
+        lines += [f"       {p.severity.value}: {p.text}" for p in volume.problems]
+    lines += [f"{p.severity.value}: {p.text}" for p in report.table.problems]
+    return "\n".join(lines)
+
+
+def _excluded(volume: VolumeReport) -> Sequence[PagingFile]:
+    return volume.map.excluded if volume.map else ()
+
+
+def plan_text(plan: Plan[Any]) -> str:
+    """The Plan as it is reviewed: what happens, and everything that is lost."""
+    lines = [plan.title, f"Plan {plan.plan_id}", ""]
+    if plan.target is not None:
+        target = plan.target
+        about = ", ".join(x for x in (target.model, f"serial {target.serial}" if target.serial else "") if x)
+        lines.append(f"Target: {target.path}, {size(target.size)}{', ' + about if about else ''}")
+    lines += [f"  {n}. {step.text}" for n, step in enumerate(plan.steps, 1)]
+    if plan.losses:
+        lines += ["", "THIS WILL BE LOST:"]
+        lines += [f"  - {loss.what}, {size(loss.size)}" for loss in plan.losses]
+    if plan.warnings:
+        lines += ["", "Please note:"]
+        lines += [f"  - {warning}" for warning in plan.warnings]
+    return "\n".join(lines)

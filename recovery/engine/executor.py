@@ -1,0 +1,62 @@
+"""Runs an accepted Plan to its end, whatever that end is, and always gives a report."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from formats.base.errors import Cancelled, RecoveryError, Refused
+from recovery.engine.cancel import CancelToken
+from recovery.engine.events import EventSink, JobFinished, JobStarted, Outcome
+from recovery.engine.job import Job
+from recovery.engine.jobs import backup, clone, restore, verify
+from recovery.engine.plan import Plan
+from recovery.engine.report import Report
+from recovery.engine.settings import Settings
+
+_log = logging.getLogger(__name__)
+_RUNNERS: dict[str, Callable[[Any, Job], None]] = {
+    "backup": backup.run,
+    "restore": restore.run,
+    "clone": clone.run,
+    "verify": verify.run,
+}
+
+
+def execute(plan: Plan[Any], settings: Settings, sink: EventSink, cancel: CancelToken) -> Report:
+    """Run `plan`. Never raises for what goes wrong in the job: the report and the last event say it."""
+    job = Job(plan, settings, sink, cancel)
+    report = job.report
+    sink(JobStarted(plan.job, plan.title, plan.plan_id))
+    started = time.monotonic()
+    try:
+        _RUNNERS[plan.job](plan, job)
+    except Cancelled as error:
+        report.outcome, report.error = Outcome.CANCELLED, _stopped(plan, str(error))
+    except Refused as error:
+        report.outcome, report.error, report.advice = Outcome.REFUSED, str(error), error.advice
+    except RecoveryError as error:
+        report.outcome, report.error, report.advice = Outcome.FAILED, str(error), error.advice
+    except Exception as error:
+        # A fault of ours must not look like success, nor take the face down with it.
+        _log.exception("internal error")
+        report.outcome = Outcome.FAILED
+        report.error = f"Internal error: {type(error).__name__}: {error}"
+        report.advice = "This is a fault of Jurymast. Please report it with the log."
+    if report.outcome in (Outcome.FAILED, Outcome.CANCELLED, Outcome.REFUSED):
+        report.checked = False
+        if plan.destructive and report.outcome is Outcome.FAILED:
+            report.advice = (report.advice + " The target has no valid partition table or boot sectors now.").strip()
+    report.seconds = time.monotonic() - started
+    if plan.job == "backup" and report.outcome in (Outcome.OK, Outcome.LOSSES):
+        backup.save_report(job, plan)
+    sink(JobFinished(report.outcome, report.to_json()))
+    return report
+
+
+def _stopped(plan: Plan[Any], text: str) -> str:
+    if plan.destructive:
+        return f"{text} The target is incomplete: it has no valid partition table or boot sectors."
+    return f"{text} Nothing was left behind."

@@ -1,0 +1,92 @@
+"""The backup planner: what was inspected in, a Plan out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from formats.base.errors import Refused
+from recovery.engine.identity import DeviceIdentity
+from recovery.engine.inspection import DiskReport
+from recovery.engine.plan import BackupWork, Plan, Step, now
+
+
+@dataclass(frozen=True, slots=True)
+class BackupRequest:
+    """`sources`: devices or image files. `numbers`: partitions of the only source, None for all. `split`: bytes."""
+
+    sources: tuple[str, ...]
+    archive: str
+    numbers: frozenset[int] | None = None
+    split: int = 0
+    include_paging: bool = False
+    verify: bool = True
+    force_live: bool = False
+
+
+def plan_backup(
+    request: BackupRequest, disks: Sequence[tuple[DeviceIdentity, DiskReport]], *, archive_on_source: bool
+) -> Plan[BackupWork]:
+    """Decide what goes into the archive. `archive_on_source`: it would lie on one of the disks it images.
+
+    Raises Refused with words.
+    """
+    if archive_on_source:
+        raise Refused(
+            f"{request.archive} would lie on the disk that is backed up.",
+            "Choose a destination on another disk: a backup on the same disk dies with it.",
+        )
+    if request.numbers is not None and len(disks) > 1:
+        raise Refused("Partitions can be chosen from one disk at a time.", "Make one archive for each disk.")
+    for _, report in disks:
+        found = {v.number for v in report.volumes}
+        missing = sorted((request.numbers or frozenset()) - found)
+        if missing:
+            there = ", ".join(str(p.number) for p in report.table.partitions) or "none"
+            raise Refused(f"{report.name} has no partition {missing[0]}.", f"It has: {there}.")
+    if request.archive == "-" and request.split:
+        raise Refused("A pipe cannot be split into parts.", "Leave --split out.")
+    if request.split and request.split < 1 << 20:
+        raise Refused("Parts of less than 1 MiB make no sense.", "Choose a larger size for --split, such as 4G.")
+    whole = request.numbers is None
+    steps: list[Step] = []
+    warnings: list[str] = []
+    for identity, report in disks:
+        if whole and len(report.areas):
+            steps.append(Step(f"Save the partition table and boot areas of {identity.path}", report.areas.total))
+        for volume in report.volumes:
+            if volume.map is None:
+                raise RuntimeError("a backup plan needs maps")
+            name = f"partition {volume.number}" if volume.partition else "the whole volume"
+            kind = volume.content.identity.kind or "unknown contents"
+            steps.append(Step(f"Save {name} ({kind}) of {identity.path}", volume.map.extents.total))
+            if volume.map.why_raw:
+                warnings.append(f"{name}: {volume.map.why_raw}")
+        warnings += [p.text for p in report.table.problems]
+    if request.force_live:
+        warnings.append("The source is in use: the image is at best what a power cut would leave (crash-consistent).")
+    if request.verify and request.archive != "-":
+        steps.append(Step("Read everything back from the archive", 0))
+        steps.append(Step("Prove: walk the file systems from the archive", 0))
+    else:
+        warnings.append("The archive will not be read back: it will be stored, but not proven.")
+    steps.append(Step("Complete the archive", 0))
+    names = ", ".join(identity.path for identity, _ in disks)
+    return Plan(
+        job="backup",
+        title=f"Back up {names} to {'standard output' if request.archive == '-' else request.archive}",
+        sources=tuple(identity for identity, _ in disks),
+        target=None,
+        steps=tuple(steps),
+        losses=(),
+        warnings=tuple(warnings),
+        work=BackupWork(
+            tuple((identity.path, report) for identity, report in disks),
+            request.archive,
+            whole,
+            request.split,
+            request.verify and request.archive != "-",
+            request.force_live,
+        ),
+        created=now(),
+    )

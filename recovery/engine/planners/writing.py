@@ -1,0 +1,173 @@
+"""What restore and clone plan alike: what is lost on the target, what is blanked, in which steps it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from formats.base.errors import Refused, Unsupported
+from formats.base.extent import Extent, ExtentList
+from formats.base.units import MiB
+from formats.table.model import PartitionTable
+from formats.table.write import build_table, minimum_size, wipe_extents
+from recovery.engine.identity import ABSENT, DeviceIdentity
+from recovery.engine.inspection import DiskReport
+from recovery.engine.plan import Loss, Placement, Step, Unused, WriteWork
+
+WIPE_EDGE = 1 * MiB  # holds the signatures of every file system, RAID and LVM at either end of a volume
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFacts:
+    """What is known of a target. `report` None: it does not exist yet. `in_use`: what stands in the way, in words."""
+
+    identity: DeviceIdentity
+    report: DiskReport | None
+    in_use: str = ""
+
+    @property
+    def absent(self) -> bool:
+        return self.identity.kind == ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeFacts:
+    """A volume of the source. `offset`: bytes on its disk. `index`: in the archive or report."""
+
+    index: int
+    number: int
+    offset: int
+    size: int
+    image_bytes: int
+    title: str
+    sector_size: int
+
+
+def check_target(target: TargetFacts) -> None:
+    """Raise Refused when the target is in use."""
+    if target.in_use:
+        raise Refused(target.in_use, "Unmount it or choose another target; nothing was changed.")
+
+
+def check_sectors(volume: VolumeFacts, target: TargetFacts) -> None:
+    """File systems keep the sector size that they were made with."""
+    if target.identity.is_block and target.identity.logical_sector != volume.sector_size:
+        raise Unsupported(
+            volume.title,
+            f"moving from sectors of {volume.sector_size} to sectors of {target.identity.logical_sector} bytes",
+            "Choose a target with the same logical sector size.",
+        )
+
+
+def place_disk(
+    volumes: Sequence[VolumeFacts],
+    table: PartitionTable,
+    areas: ExtentList,
+    areas_volume: int | None,
+    target: TargetFacts,
+    unused: Unused,
+    verify: bool,
+) -> WriteWork:
+    """A whole disk, every partition at its old place. Raises Refused when it does not fit, Unsupported."""
+    for volume in volumes:
+        check_sectors(volume, target)
+    size = table.disk_size if target.absent else target.identity.size
+    sector = target.identity.logical_sector if target.identity.is_block else table.sector_size
+    needed = max([minimum_size(table)] + [v.offset + v.size for v in volumes])
+    if size < needed:
+        raise Refused(
+            f"{target.identity.path} has {size} bytes; {needed} are needed, {needed - size} more.",
+            "Choose a larger target, or shrink the last partition of the source first.",
+        )
+    writes = build_table(table, size, sector)
+    own = ExtentList((w.offset, w.offset + len(w.data)) for w in writes)
+    old = ExtentList(region.extent for region in table.regions)
+    placements = tuple(Placement(v.index, v.offset, v.size, v.size, v.image_bytes, v.title) for v in volumes)
+    wipe = ExtentList() if target.absent else wipe_extents(size, sector).union(_edges(placements))
+    return WriteWork(
+        placements=placements,
+        areas_volume=areas_volume,
+        areas=areas.clip(0, size).subtract(old).subtract(own),
+        wipe=wipe,
+        table=writes,
+        create_size=size if target.absent else None,
+        unused=unused,
+        verify=verify,
+    )
+
+
+def place_volume(volume: VolumeFacts, room: Extent, target: TargetFacts, unused: Unused, verify: bool) -> WriteWork:
+    """One volume to bytes `room` of the target. Raises Refused when it does not fit, Unsupported."""
+    check_sectors(volume, target)
+    if target.absent:
+        room = Extent(0, volume.size)
+    if room.length < volume.size:
+        raise Refused(
+            f"{volume.title} needs {volume.size} bytes; the target has {room.length}, "
+            f"{volume.size - room.length} too few.",
+            "Choose a larger partition or disk.",
+        )
+    placement = Placement(volume.index, room.start, volume.size, room.length, volume.image_bytes, volume.title)
+    return WriteWork(
+        placements=(placement,),
+        areas_volume=None,
+        areas=ExtentList(),
+        wipe=ExtentList() if target.absent else _edges((placement,)),
+        table=(),
+        create_size=volume.size if target.absent else None,
+        unused=unused,
+        verify=verify,
+    )
+
+
+def _edges(placements: Sequence[Placement]) -> ExtentList:
+    found = []
+    for p in placements:
+        end = p.offset + p.room
+        found += [(p.offset, min(p.offset + WIPE_EDGE, end)), (max(p.offset, end - WIPE_EDGE), end)]
+    return ExtentList(found)
+
+
+def target_room(target: TargetFacts, number: int | None) -> Extent:
+    """Where partition `number` (None: the whole target) lies. Raises Refused when there is none."""
+    if number is None or target.report is None:
+        if number is not None:
+            raise Refused(f"{target.identity.path} does not exist yet, so it has no partition {number}.")
+        return Extent(0, target.identity.size)
+    for partition in target.report.table.partitions:
+        if partition.number == number:
+            return partition.extent
+    there = ", ".join(str(p.number) for p in target.report.table.partitions) or "none"
+    raise Refused(f"{target.identity.path} has no partition {number}.", f"It has: {there}.")
+
+
+def losses_of(target: TargetFacts, number: int | None) -> tuple[Loss, ...]:
+    """What will be gone: every volume by name, or that one partition."""
+    if target.report is None:
+        return ()
+    found = []
+    for volume in target.report.volumes:
+        if number is None or volume.number == number:
+            identity = volume.content.identity
+            label = f" '{identity.label}'" if identity.label else ""
+            name = f"partition {volume.number}: " if volume.partition else ""
+            what = identity.kind or "contents that Jurymast does not know"
+            found.append(Loss(f"{name}{what}{label}", volume.extent.length))
+    if not found:
+        found.append(Loss(f"everything on {target.identity.path}", target.identity.size))
+    return tuple(found)
+
+
+def write_steps(work: WriteWork, target: str, verb: str) -> tuple[Step, ...]:
+    """In the order in which jobs.write runs them."""
+    steps = [Step(f"Blank {target}, so that an interrupted job cannot look complete", 0, destructive=True)]
+    steps += [
+        Step(f"{verb} {p.title} to bytes {p.offset} to {p.offset + p.size}", p.image_bytes, destructive=True)
+        for p in work.placements
+    ]
+    steps.append(Step("Write boot areas and the first block of each volume", work.areas.total, destructive=True))
+    if work.verify:
+        total = sum(p.image_bytes for p in work.placements) + work.areas.total
+        steps.append(Step("Read everything back from the target and compare", total))
+    steps.append(Step("Write the partition table, sector 0 last" if work.table else "Finish", 0, destructive=True))
+    return tuple(steps)

@@ -1,0 +1,134 @@
+"""From a request to a Plan: look at the real disks and archives, and let the pure planners decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from formats.archive.opening import is_archive, open_archive
+from formats.base.errors import RecoveryError, Refused
+from formats.base.source import FileSource
+from recovery.engine.cancel import CancelToken
+from recovery.engine.device import open_source
+from recovery.engine.identity import ABSENT, DeviceIdentity, identify
+from recovery.engine.inspection import DiskReport, inspect_source
+from recovery.engine.inventory import Overlap, holds_path, mounts_of, same_thing
+from recovery.engine.plan import BackupWork, CloneWork, Plan, RestoreWork, Step, now
+from recovery.engine.planners.backup import BackupRequest, plan_backup
+from recovery.engine.planners.clone import CloneRequest, plan_clone
+from recovery.engine.planners.restore import ArchiveFacts, RestoreRequest, plan_restore
+from recovery.engine.planners.writing import TargetFacts
+
+OnLook = Callable[[str], None]
+
+
+def _quiet(_: str) -> None:
+    """Nobody wants to know what is looked at."""
+
+
+def prepare_backup(
+    request: BackupRequest, cancel: CancelToken | None = None, on_look: OnLook = _quiet
+) -> Plan[BackupWork]:
+    """Inspect all sources and plan. Raises RecoveryError. `on_look` is told what is looked at."""
+    check = (cancel or CancelToken()).check
+    disks: list[tuple[DeviceIdentity, DiskReport]] = []
+    on_source = False
+    for path in request.sources:
+        with open_source(path, allow_mounted=request.force_live) as source:
+            report = inspect_source(
+                source,
+                numbers=request.numbers,
+                include_paging=request.include_paging,
+                on_volume=on_look,
+                check=check,
+            )
+            disks.append((source.identity, report))
+        if request.archive != "-":
+            on_source = on_source or holds_path(path, request.archive)
+    return plan_backup(request, disks, archive_on_source=on_source)
+
+
+def prepare_restore(request: RestoreRequest, on_look: OnLook = _quiet) -> Plan[RestoreWork]:
+    """Open the archive, look at the target, and plan. Raises RecoveryError."""
+    target = look_at_target(request.target, on_look)
+    with open_archive(request.archive) as reader:
+        areas = {i: reader.map(i) for i, v in enumerate(reader.manifest.volumes) if v.role == "areas"}
+        facts = ArchiveFacts(
+            reader.manifest,
+            areas,
+            tuple(p.text for p in reader.problems),
+            on_target=not target.absent and _shares(request.target, request.archive),
+        )
+    return plan_restore(request, facts, target)
+
+
+def prepare_clone(
+    request: CloneRequest, cancel: CancelToken | None = None, on_look: OnLook = _quiet
+) -> Plan[CloneWork]:
+    """Inspect the source, look at the target, and plan. Raises RecoveryError."""
+    check = (cancel or CancelToken()).check
+    target = identify(request.target, may_be_absent=True)
+    overlap = target.kind != ABSENT and same_thing(request.source, request.target) is not Overlap.NONE
+    if overlap:
+        raise Refused(
+            f"{request.source} and {request.target} are the same disk, or one is a part of the other.",
+            "Choose another target.",
+        )
+    with open_source(request.source, allow_mounted=request.force_live) as source:
+        report = inspect_source(
+            source,
+            numbers=frozenset({request.partition[0]}) if request.partition else None,
+            include_paging=request.include_paging,
+            on_volume=on_look,
+            check=check,
+        )
+        identity = source.identity
+    facts = look_at_target(request.target, on_look)
+    return plan_clone(request, identity, report, facts, overlap=overlap)
+
+
+def plan_verify(archive: str) -> Plan[str]:
+    """Verification changes nothing, so its plan is always the same."""
+    steps = (Step("Read the whole archive", 0), Step("Walk the file systems from the archive", 0))
+    return Plan("verify", f"Check {archive}", (), None, steps, (), (), archive, now())
+
+
+def look_at_target(path: str, on_look: OnLook = _quiet) -> TargetFacts:
+    """What is on a target now, and whether it is in use. A file that does not exist yet is a target too."""
+    identity = identify(path, may_be_absent=True)
+    if identity.kind == ABSENT:
+        return TargetFacts(identity, None)
+    mounts = mounts_of(path)
+    if mounts:
+        places = ", ".join(sorted({mount.mountpoint for mount in mounts}))
+        return TargetFacts(identity, None, f"{path} or a part of it is mounted at {places}.")
+    if identity.size == 0:
+        raise Refused(
+            f"{path} is empty (0 bytes).", "Remove it, so that it is made in the right size, or choose another."
+        )
+    with open_source(path) as source:
+        report = inspect_source(source, with_map=False, on_volume=on_look)
+    return TargetFacts(identity, report)
+
+
+def _shares(target: str, archive: str) -> bool:
+    if not Path(archive).exists():
+        return False
+    return holds_path(target, archive) or same_thing(target, archive) is not Overlap.NONE
+
+
+def inspect_path(path: str, on_look: OnLook = _quiet) -> DiskReport:
+    """Look at a device or image file without planning anything; a mounted one is looked at as it is."""
+    with open_source(path, allow_mounted=True) as source:
+        return inspect_source(source, on_volume=on_look)
+
+
+def is_jurymast_archive(path: str) -> bool:
+    """True when `path` is an archive (or what is left of one)."""
+    try:
+        if not Path(path).is_file():
+            return False
+        with FileSource(path) as source:
+            return is_archive(source)
+    except RecoveryError:
+        return False
