@@ -30,6 +30,14 @@ class VolumeReport:
     map: VolumeMap | None
 
     @property
+    def title(self) -> str:
+        """Its name for people."""
+        identity = self.content.identity
+        name = f"partition {self.number}" if self.partition else "whole disk"
+        kind = identity.kind or "unknown contents"
+        return f"{name} ({kind}{', ' + identity.label if identity.label else ''})"
+
+    @property
     def problems(self) -> tuple[Problem, ...]:
         return self.content.problems if self.map is None else self.map.problems
 

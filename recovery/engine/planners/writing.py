@@ -82,7 +82,7 @@ def place_disk(
     writes = build_table(table, size, sector)
     own = ExtentList((w.offset, w.offset + len(w.data)) for w in writes)
     old = ExtentList(region.extent for region in table.regions)
-    placements = tuple(Placement(v.index, v.offset, v.size, v.size, v.image_bytes, v.title) for v in volumes)
+    placements = tuple(Placement(v.index, v.number, v.offset, v.size, v.size, v.image_bytes, v.title) for v in volumes)
     wipe = ExtentList() if target.absent else wipe_extents(size, sector).union(_edges(placements))
     return WriteWork(
         placements=placements,
@@ -107,7 +107,9 @@ def place_volume(volume: VolumeFacts, room: Extent, target: TargetFacts, unused:
             f"{volume.size - room.length} too few.",
             "Choose a larger partition or disk.",
         )
-    placement = Placement(volume.index, room.start, volume.size, room.length, volume.image_bytes, volume.title)
+    placement = Placement(
+        volume.index, volume.number, room.start, volume.size, room.length, volume.image_bytes, volume.title
+    )
     return WriteWork(
         placements=(placement,),
         areas_volume=None,
