@@ -352,14 +352,14 @@ class TestBadSectors:
 
     def test_only_a_parser_meets_it(self) -> None:
         def open_volume(inside: BlockSource) -> FileSystem:
-            inside.read_at(2 * MiB, 512)
+            inside.read_at(3 * MiB, 512)
             raise AssertionError("unreachable")
 
-        source = BadSectorSource(MemorySource(bytes(4 * MiB)), [(2 * MiB, 2 * MiB + 1)])
+        source = BadSectorSource(MemorySource(bytes(4 * MiB)), [(3 * MiB, 3 * MiB + 1)])
         content = identify_volume(source, [Parser("ext", open_volume)])
         assert (content.handling, content.identity.kind) == (Handling.RAW, "")
         assert codes(content) == [(Severity.ERROR, "recognise.unreadable")]
-        assert content.problems[0].offset == 2 * MiB and "looks empty" not in content.why_raw
+        assert content.problems[0].offset == 3 * MiB and "looks empty" not in content.why_raw
 
     def test_all_of_it(self) -> None:
         source = BadSectorSource(MemorySource(bytes(2 * MiB)), [(0, 2 * MiB)])

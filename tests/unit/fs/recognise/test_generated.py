@@ -9,11 +9,15 @@ import pytest
 
 from formats.base.extent import Extent
 from formats.base.source import FileSource, MemorySource, Window
+from fs.recognise.model import Signature
+from fs.recognise.signatures import SIGNATURES
 from fs.registry import Content, Handling, identify_volume
 from tests.support.blkid import ask
 from tests.support.raw_images import GENERATORS, UUID_TEXT
 from tests.support.scene import copy_sparse
 from tests.support.sources import WatchedSource
+
+KiB, MiB = 1 << 10, 1 << 20
 
 # blkid 2.38.1 does not know these or knows them otherwise; what is true of them stands here.
 OWN_TRUTH = {
@@ -40,7 +44,7 @@ def test_as_blkid_says(made: tuple[str, Path]) -> None:
         content = identify_volume(watched)
         assert (content.identity.kind, content.identity.label, content.identity.uuid) == truth
         assert content.handling is (Handling.MAPPED if name in MAPPED else Handling.RAW)
-        assert watched.reads < 400 and watched.bytes_read < 4 << 20
+        assert watched.reads < 400 and watched.bytes_read < 4 * MiB
         if name.startswith("suspended"):
             assert [problem.code for problem in content.problems] == ["swap.suspended"]
             assert content.identity.uuid == UUID_TEXT and "session" in content.why_raw
@@ -91,3 +95,18 @@ def test_damage_never_escapes(made: tuple[str, Path]) -> None:
         source = WatchedSource(MemorySource(bytes(changed)))
         check_invariants(identify_volume(source), source.size)
         assert source.reads < 500 and source.bytes_read < 5 << 20
+
+
+@pytest.mark.parametrize("signature", SIGNATURES, ids=lambda signature: f"{signature.kind}-{signature.magic_at:x}")
+def test_a_magic_in_noise(signature: Signature) -> None:
+    """Every magic at every place, with noise, ones or zeros around it: whatever is concluded, nothing breaks."""
+    rng = random.Random(signature.kind)
+    size = 2 * MiB + 64 * KiB
+    noise = rng.randbytes(size)
+    for background in (noise, bytes(size), b"\xff" * size):
+        for place in signature.places(size):
+            for magic in signature.magics:
+                at = place + signature.magic_at
+                if 0 <= at <= size - len(magic):
+                    data = background[:at] + magic + background[at + len(magic) :]
+                    check_invariants(identify_volume(MemorySource(data)), size)
