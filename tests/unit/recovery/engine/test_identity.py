@@ -13,7 +13,7 @@ from formats.base.errors import DeviceError, Refused
 from recovery.engine import sysblock
 from recovery.engine.hardware import hardware_of
 from recovery.engine.identity import DeviceIdentity, identify, of_folder
-from tests.support.disks import MIB, FakeSys, partitioned_loop
+from tests.support.disks import MIB, FakeSys, partitioned_loop, private_loop
 from tests.support.tools import loop_device, run, sparse_file
 
 
@@ -79,7 +79,8 @@ def test_a_loop_device(tmp_path: Path, sector: int) -> None:
 @pytest.mark.root
 def test_every_swap_under_a_loop_device_is_noticed(tmp_path: Path) -> None:
     image, other = sparse_file(tmp_path / "a.img", 8 * MIB), sparse_file(tmp_path / "b.img", 8 * MIB)
-    with loop_device(image) as device:
+    with private_loop() as device:
+        run("losetup", device, image)
         seen = identify(device)
         run("losetup", "-d", device)
         with pytest.raises(DeviceError) as empty:

@@ -15,7 +15,7 @@ from recovery.engine import inventory, mounts, storage, sysblock
 from recovery.engine.inventory import Overlap, disk_of, holds_path, list_disks, mounts_of, same_thing
 from recovery.engine.mounts import mount_carrying, parse_mountinfo
 from recovery.engine.storage import Storage
-from tests.support.disks import MIB, FakeSys, partitioned_loop
+from tests.support.disks import MIB, FakeSys, partitioned_loop, private_loop
 from tests.support.tools import loop_device, mounted, need, need_root, run, sparse_file
 
 TWO = "label: gpt\nsize=16MiB\nsize=16MiB\n"
@@ -137,9 +137,10 @@ def test_empty_loop_devices_are_not_listed_and_the_system_disk_is_marked(tmp_pat
         d.identity.path for d in listed if d.identity.dev in root
     }
     image = sparse_file(tmp_path / "a.img", MIB)
-    with loop_device(image) as device:
+    with private_loop() as device:
+        assert str(device) not in {d.identity.path for d in list_disks()}
+        run("losetup", device, image)
         assert str(device) in {d.identity.path for d in list_disks()}
-    assert str(device) not in {d.identity.path for d in list_disks()}
     with pytest.raises(DeviceError):
         disk_of(tmp_path / "nothing")
 
