@@ -264,6 +264,16 @@ def test_a_file_mounted_between_opening_and_the_first_write_is_refused(tmp_path:
 
 
 @pytest.mark.root
+def test_a_file_that_got_a_loop_device_before_the_first_write_is_refused(tmp_path: Path) -> None:
+    image = sparse_file(tmp_path / "a.img", MIB)
+    with open_target(ticket(image)) as target, loop_device(image) as device:
+        with pytest.raises(Refused, match=f"{device} stands on it"):
+            target.write_at(0, b"x")
+        with open_source(device), pytest.raises(Refused, match="this program itself"):
+            open_source(device)
+
+
+@pytest.mark.root
 def test_one_writer_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recovery.engine.device_target._LOCK_PATIENCE", 0.2)
     image = sparse_file(tmp_path / "a.img", 40 * MIB)
