@@ -81,7 +81,7 @@ class WriteWork:
 
     `areas`: bytes of the disk outside of the partitions to copy, from volume `areas_volume` of an archive (None for
     a clone: from the disk itself). `wipe`: zeroed first, so that an interrupted job looks blank. `table`: written last.
-    `create_size`: for a file that does not exist yet.
+    `create_size`: for a file that does not exist yet. `nodes`: (number, start, size) of the partitions of that table.
     """
 
     placements: tuple[Placement, ...]
@@ -89,6 +89,7 @@ class WriteWork:
     areas: ExtentList
     wipe: ExtentList
     table: tuple[TableWrite, ...]
+    nodes: tuple[tuple[int, int, int], ...]
     create_size: int | None
     unused: Unused
     verify: bool

@@ -17,6 +17,7 @@ from recovery.engine.imprint import Imprinter, copy_areas
 from recovery.engine.job import Job
 from recovery.engine.plan import Placement, Plan, WriteWork
 from recovery.engine.report import VolumeResult
+from recovery.engine.sysblock import PartitionNode
 
 _LOST_NAMED = 1000
 
@@ -112,7 +113,7 @@ def _write_table(job: Job, work: WriteWork, target: DeviceTarget) -> None:
     target.flush()
     if work.table:
         try:
-            target.reread_table()
+            target.reread_table([PartitionNode("", number, start, size) for number, start, size in work.nodes])
         except RecoveryError as error:
             text = f"The system still shows the old partitions: {error} Unplug the disk or restart before using it."
             job.problem(target.name, Problem(Severity.WARNING, "target.table_not_reread", text))
