@@ -19,7 +19,7 @@ from fs.exfat.walk import Walk
 from fs.findings import Findings, Log
 
 READ_BYTES = 64 << 10
-MAX_MISSING = 1_000_000  # runs that are in use but not in the bitmap: 16 MB, and no real volume has so many
+MAX_MISSING = 200_000  # runs that are in use but not in the bitmap; no real volume has so many
 MAX_LABEL = 11
 
 
