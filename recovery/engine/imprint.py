@@ -1,4 +1,4 @@
-"""Putting volumes on a target: unused space first, data, the first block of each volume last, then a read-back.
+"""Putting volumes on a target: unused space first, data, a read-back, and the first block of each volume last.
 
 The first block (boot sector, superblock) makes a volume what it is; until it is written, an interrupted job leaves
 something that looks blank, not something that looks whole.
@@ -49,6 +49,7 @@ class Imprinter:
         self._ledger = tempfile.SpooledTemporaryFile(max_size=_LEDGER_MEMORY)  # noqa: SIM115 - closed in close()
         self._deferred: list[tuple[int, bytes | None, int]] = []
         self._zero_from = self._zero_to = 0
+        self._entries = 0
         self.written = 0
 
     def close(self) -> None:
@@ -79,6 +80,7 @@ class Imprinter:
         if self._keep:
             digest = b"" if data is None else blake3(data).digest(16)
             self._ledger.write(_LEDGER.pack(offset, length, digest.ljust(16, b"\0")))
+            self._entries += 1
 
     def _zero(self, offset: int, length: int) -> None:
         """Neighbours become one request."""
@@ -105,19 +107,27 @@ class Imprinter:
         self._deferred.clear()
         self.flush()
 
-    def entries(self) -> Iterator[tuple[int, int, bytes]]:
-        """(offset, length, digest or 16 zero bytes for zeros) of all that was written, in order."""
-        self._ledger.seek(0)
+    @property
+    def count(self) -> int:
+        """How many entries the ledger has."""
+        return self._entries
+
+    def entries(self, since: int = 0) -> Iterator[tuple[int, int, bytes]]:
+        """(offset, length, digest or 16 zero bytes for zeros) of what was written, in order, from entry `since`."""
+        self._ledger.seek(since * _LEDGER.size)
         while True:
             data = self._ledger.read(_LEDGER.size * 4096)
             if not data:
                 return
             yield from _LEDGER.iter_unpack(data)
 
-    def check(self, progress: StepProgress, cancel: CancelToken) -> None:
-        """Read everything back from the medium. Raises Corrupt at the first place that differs, DeviceError."""
+    def check(self, progress: StepProgress, cancel: CancelToken, *, since: int = 0) -> None:
+        """Read everything back from the medium, or what the ledger has from entry `since`.
+
+        Raises Corrupt at the first place that differs, DeviceError.
+        """
         nothing = bytes(16)
-        for offset, length, digest in self.entries():
+        for offset, length, digest in self.entries(since):
             cancel.check()
             step = _JOIN if digest == nothing else length  # data pieces are a batch at most
             for start in range(offset, offset + length, step):

@@ -83,11 +83,18 @@ def run(plan: Plan[BackupWork], job: Job) -> None:
             with job.step():
                 _finish(job, plan, writer, volumes, changed)
         except BaseException as error:
-            if not (isinstance(error, DeviceError) and error.device in {s.name for s in sources}):
-                sink.abort()
-            else:
+            if isinstance(error, DeviceError) and error.device in {s.name for s in sources} and sink.partial_paths():
                 # What a dying disk gave may be all that is left of it; it keeps its temporary name.
-                job.report.paths += [str(p) for p in sink.partial_paths()]
+                kept = [str(p) for p in sink.partial_paths()]
+                job.report.paths += kept
+                job.aftermath = (
+                    f"What was read until then is kept as {', '.join(kept)}: it is not a complete archive, "
+                    "but what it holds can be restored."
+                )
+            else:
+                sink.abort()
+                if sink.readable:
+                    job.aftermath = "Nothing was left behind."
             raise
     finally:
         for source in sources:
