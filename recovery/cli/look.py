@@ -10,9 +10,8 @@ from rich.console import Console
 
 from formats.archive.opening import open_archive
 from formats.archive.reader import ArchiveReader
-from formats.base.errors import RecoveryError
 from recovery.cli.exit_codes import ExitCode
-from recovery.cli.output import face, json_line
+from recovery.cli.output import face, json_line, told
 from recovery.cli.words import disk_text, size
 from recovery.engine.inventory import Disk, list_disks
 from recovery.engine.prepare import inspect_path, is_jurymast_archive
@@ -24,11 +23,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="JSON instead
 @json_option
 def disks(as_json: bool) -> None:
     """List the disks of this machine."""
-    with face(as_json) as shown:
-        try:
-            found = list_disks()
-        except RecoveryError as error:
-            sys.exit(shown.error(error))
+    with face(as_json) as shown, told(shown):
+        found = list_disks()
     if as_json:
         for disk in found:
             json_line({"type": "disk", **disk.to_json()}, sys.stdout)
@@ -64,15 +60,12 @@ def _disk_line(disk: Disk) -> str:
 @json_option
 def inspect(source: str, as_json: bool) -> None:
     """Show what is on SOURCE: a disk, a partition, an image file, or an archive."""
-    with face(as_json) as shown:
-        try:
-            if is_jurymast_archive(source):
-                with open_archive(source) as reader:
-                    _info(reader, as_json)
-                return
-            report = inspect_path(source, lambda text: None if as_json else shown.look(text))
-        except RecoveryError as error:
-            sys.exit(shown.error(error))
+    with face(as_json) as shown, told(shown):
+        if is_jurymast_archive(source):
+            with open_archive(source) as reader:
+                _info(reader, as_json)
+            return
+        report = inspect_path(source, lambda text: None if as_json else shown.look(text))
     if as_json:
         json_line({"type": "result", "outcome": "ok", "exit_code": 0, **report.to_json()}, sys.stdout)
     else:
@@ -84,12 +77,8 @@ def inspect(source: str, as_json: bool) -> None:
 @json_option
 def info(archive: str, as_json: bool) -> None:
     """Show what ARCHIVE holds, and its proof, without reading all of it."""
-    with face(as_json) as shown:
-        try:
-            with open_archive(archive) as reader:
-                _info(reader, as_json)
-        except RecoveryError as error:
-            sys.exit(shown.error(error))
+    with face(as_json) as shown, told(shown), open_archive(archive) as reader:
+        _info(reader, as_json)
 
 
 def _info(reader: ArchiveReader, as_json: bool) -> None:
@@ -146,4 +135,6 @@ def _volume_json(reader: ArchiveReader, index: int) -> dict[str, Any]:
 
 
 def _print(text: str) -> None:
-    Console(highlight=False, soft_wrap=True).print(text, markup=False)
+    """Between words at a terminal; whole lines where a program reads them."""
+    console = Console(highlight=False)
+    console.print(text, markup=False, soft_wrap=not console.is_terminal)

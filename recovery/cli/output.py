@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Any
 
+import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -17,7 +22,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from formats.base.errors import Cancelled, RecoveryError, Refused
+from formats.base.errors import Cancelled, Corrupt, RecoveryError, Refused
 from recovery.cli.exit_codes import ExitCode, exit_code
 from recovery.engine.events import (
     Advanced,
@@ -31,11 +36,31 @@ from recovery.engine.events import (
 )
 from recovery.engine.report import Report
 
+_log = logging.getLogger(__name__)
+
 
 def json_line(body: dict[str, Any], stream: IO[str]) -> None:
-    """One object, one line, at once."""
-    stream.write(json.dumps(body, ensure_ascii=True, default=str) + "\n")
-    stream.flush()
+    """One object, one line, at once. When nobody reads any more, it goes nowhere: the work is not stopped by that."""
+    try:
+        stream.write(json.dumps(body, ensure_ascii=True, default=str) + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        _silence(stream)
+
+
+def _silence(stream: IO[str]) -> None:
+    """From now on everything that is written there disappears, also what the interpreter flushes at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, stream.fileno())
+    finally:
+        os.close(nowhere)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Of rich: would end the program, and with it a restore that is under way."""
+        _silence(self.file)
 
 
 class JsonFace:
@@ -48,7 +73,7 @@ class JsonFace:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stream.flush()
+        """Every line was flushed when it was written."""
 
     def event(self, event: Event) -> None:
         if not isinstance(event, JobFinished):
@@ -88,7 +113,7 @@ class TextFace:
     """A progress bar with rate and time left, warnings as they come, and the report at the end."""
 
     def __init__(self, stream: IO[str]) -> None:
-        self.console = Console(file=stream, highlight=False, soft_wrap=False)
+        self.console = _Console(file=stream, highlight=False, soft_wrap=False)
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=16),
@@ -163,8 +188,26 @@ def face(as_json: bool, *, to_stderr: bool = False) -> Face:
     return JsonFace(stream) if as_json else TextFace(stream)
 
 
+@contextmanager
+def told(shown: Face) -> Iterator[None]:
+    """Whatever ends the block, the face tells it in words and the process ends with the right code."""
+    try:
+        yield
+    except RecoveryError as error:
+        sys.exit(shown.error(error))
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(shown.error(Cancelled("Stopped on request.")))
+    except Exception as error:
+        _log.exception("internal error")
+        fault = RecoveryError(f"Internal error: {type(error).__name__}: {error}")
+        fault.advice = "This is a fault of Jurymast. Please report it with the log."
+        sys.exit(shown.error(fault))
+
+
 def code_of(error: RecoveryError) -> ExitCode:
     """For an error before the job began."""
     if isinstance(error, Refused):
         return ExitCode.REFUSED
+    if isinstance(error, Corrupt):  # only archives are refused for being damaged; disks are looked at as they are
+        return ExitCode.DAMAGED
     return ExitCode.CANCELLED if isinstance(error, Cancelled) else ExitCode.FAILED
