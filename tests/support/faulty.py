@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.support.tools import loop_device, need, need_root, run
 
 SECTOR = 512
+_servers: dict[Path, subprocess.Popen[bytes]] = {}
 
 
 @contextmanager
@@ -39,7 +40,7 @@ def bad_sectors(image: Path, bad: Sequence[tuple[int, int]], scratch: Path, *, d
     filters = ["--filter=delay"] if delay_ms else []
     options = [f"rdelay={delay_ms}ms"] if delay_ms else []
     plugin = ["file", str(image), f"ddrescue-mapfile={mapfile}", *options]
-    with _nbdfuse(["nbdkit", "-r", *filters, "--filter=ddrescue", *plugin], scratch) as path:
+    with served(["nbdkit", "-r", *filters, "--filter=ddrescue", *plugin], scratch) as path:
         yield path
 
 
@@ -79,7 +80,7 @@ def failing_writes(image: Path, after: int, scratch: Path, *, error: str = "ENOS
         f"pwrite={pwrite}",
         f"flush=sync {disk}",
     ]
-    with _nbdfuse(["nbdkit", "eval", *methods], scratch) as path:
+    with served(["nbdkit", "eval", *methods], scratch) as path:
         yield path
 
 
@@ -96,7 +97,8 @@ def failing_writes_device(
 
 
 @contextmanager
-def _nbdfuse(server: list[str], scratch: Path) -> Iterator[Path]:
+def served(server: list[str], scratch: Path) -> Iterator[Path]:
+    """What an nbdkit command line serves, as a file below `scratch`. See vanish()."""
     need_root()
     need("nbdkit", "nbdfuse", "fusermount3", "setpriv")
     folder = scratch / "faulty"
@@ -106,16 +108,27 @@ def _nbdfuse(server: list[str], scratch: Path) -> Iterator[Path]:
     with log.open("wb") as output:
         # The kernel sends SIGTERM when the test run dies, and nbdfuse unmounts and ends its nbdkit then.
         process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "TERM", "nbdfuse", path, "[", *server, "]"], stdout=output, stderr=output
+            ["setpriv", "--pdeathsig", "TERM", "nbdfuse", path, "[", server[0], "--exit-with-parent", *server[1:], "]"],
+            stdout=output,
+            stderr=output,
         )
         try:
             deadline = time.monotonic() + 20
             while not path.exists():
                 assert process.poll() is None and time.monotonic() < deadline, log.read_text(errors="replace")
                 time.sleep(0.02)
+            _servers[path] = process
             yield path
         finally:
+            _servers.pop(path, None)
             _end(process, folder)
+
+
+def vanish(path: Path) -> None:
+    """The file behind `path` (from served() or what is built on it) goes away, as a disk that is pulled out."""
+    process = _servers[path]
+    process.kill()
+    process.wait()
 
 
 def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
