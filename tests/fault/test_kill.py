@@ -147,7 +147,7 @@ def test_a_target_never_looks_whole_before_it_is(
             if not killed:
                 assert little.digest(target) == want
                 break
-            if little.digest(target) != before:
+            if little.digest(target) not in (before, want):
                 # In the last step, with everything on the medium and read back, first blocks come before the table.
                 assert traces(target, () if "[6/6]" in text else PLACES) == [], (number, text)
                 blank += 1
