@@ -56,8 +56,10 @@ class Disk:
         with self.path.open("wb") as file:
             file.truncate(self.size)
         lines = ["label: gpt", "unit: sectors"]
-        for p in self.partitions:
-            lines.append(f"start={p.start // 512}, size={p.size // 512}, type={_TYPES[p.kind]}, name={p.label}")
+        lines += [
+            f"start={p.start // 512}, size={p.size // 512}, type={_TYPES[p.kind]}, name={p.label}"
+            for p in self.partitions
+        ]
         run("sfdisk", "-q", "--no-reread", "--no-tell-kernel", self.path, stdin="\n".join(lines) + "\n")
         self.dump = self.read_table()
         taken: set[str] = set()
