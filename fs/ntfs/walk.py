@@ -138,7 +138,7 @@ class Trees:
     """Attribute lists and index blocks: what must be read besides the records to say that they are whole."""
 
     def __init__(self, mft: Mft, findings: Findings) -> None:
-        self._mft = mft
+        self._mft, self._findings = mft, findings
         geometry = mft.geometry
         size = min(geometry.clusters * geometry.cluster_size, mft.source.size)
         self._budget = Budget(size + mft.count * geometry.record_size + FREE_BYTES)
@@ -155,6 +155,12 @@ class Trees:
     def check(self, number: int, indexed: bool) -> None:
         """Gather the attributes of file `number`; check the blocks of its indexes when it has any."""
         if self._budget.spent_out:
+            self._findings.add(
+                Severity.ERROR,
+                "ntfs.walk_limit",
+                "Directories and attribute lists refer to more bytes than the volume has: several claim the same "
+                "clusters. From some point on they were not checked.",
+            )
             return
         where = self._mft.record_offset(number)
         try:
