@@ -90,16 +90,17 @@ class RunScan:
             if not fault:
                 runs, fault = decode_runs(slab, here + pairs, here + length, lowest, self._clusters)
                 fault = fault or length_fault(runs, lowest, highest)
+                if highest - lowest >= self._clusters and self._stored(runs) > self._clusters:
+                    fault, runs = "it claims more clusters than the volume has", []
         if fault:
             where = self.mft.record_offset(number) + here - at
             label = self.label(slab, here, kind, length, name_length, name_offset)
             self._faults.add(f"MFT record {number} {label} at offset {where:#x}: {fault}.", where)
-            total = 0
-            for i, (_, lcn, count) in enumerate(runs):
-                total += count if lcn != HOLE else 0
-                if total > self._clusters:
-                    return runs[:i]
         return runs
+
+    @staticmethod
+    def _stored(runs: list[tuple[int, int, int]]) -> int:
+        return sum(count for _, lcn, count in runs if lcn != HOLE)
 
     @staticmethod
     def label(slab: bytearray, here: int, kind: int, length: int, name_length: int, name_offset: int) -> str:
@@ -164,7 +165,7 @@ class Trees:
             return
         where = self._mft.record_offset(number)
         try:
-            found = self._mft.attributes(number, self._budget)
+            found = self._mft.attributes(number, self._budget, data_runs=False)
         except RecoveryError as error:
             self._lists.add(f"MFT record {number} is not whole: {error}.", where)
             return
