@@ -23,6 +23,7 @@ from fs.ntfs.mft import Budget
 from fs.ntfs.record import FILE, apply_fixups
 from fs.ntfs.scan import walk_attributes
 from fs.ntfs.volume import open_volume
+from fs.ntfs.walk import RunScan
 from tests.support.ntfs_images import Editor
 
 
@@ -142,6 +143,7 @@ def test_any_bytes_as_attributes(data: bytes, first: int, end: int) -> None:
         lambda: walk_attributes(bytearray(data), min(first, end), end),
         lambda: list(list_entries(data, 7, 0)),
         lambda: parse_file_name(data[:first], "test", 0),
+        lambda: RunScan.label(bytearray(data), first % 32),
         lambda: apply_fixups(bytearray(data).ljust(1024), 0, 1024, FILE, "test", 0),
     ):
         try:
