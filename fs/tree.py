@@ -40,6 +40,9 @@ class Times(NamedTuple):
     accessed: int | None = None
 
 
+NO_TIMES = Times()
+
+
 class RunKind(StrEnum):
     """HOLE: reads as zeros, no place. UNWRITTEN: has a place, reads as zeros. ENCODED: compressed in that place."""
 
@@ -84,7 +87,7 @@ class Node:
     number: int
     kind: NodeKind
     size: int
-    times: Times = Times()
+    times: Times = NO_TIMES
     links: int = 1
     mode: int | None = None
     uid: int | None = None

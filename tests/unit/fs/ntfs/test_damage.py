@@ -60,9 +60,7 @@ def shrunk(path: Path) -> tuple[bytearray, list[int]]:
         volume = open_volume(source)
         size = volume.geometry.record_size
         places = [0, 0, 0, volume.geometry.sectors_end]
-        places += [volume.mft.record_offset(n) for n in range(volume.mft.count) if volume.mft.recorded_in_use(n)][
-            :160
-        ]
+        places += [volume.mft.record_offset(n) for n in range(volume.mft.count) if volume.mft.recorded_in_use(n)][:160]
         places += [volume.mft.record_offset(n) for n in (0, 0, 0, 0, 3, 5, 5, 6, 6, 8)]
         for reference in volume.references():
             if "$INDEX" in reference.owner or "$BITMAP" in reference.owner or "$ATTRIBUTE_LIST" in reference.owner:
@@ -161,9 +159,7 @@ def test_coarsening_never_loses_a_bit(data: bytes, grain: int) -> None:
         assert group == (b"\xff" if any(data[i : i + grain]) else b"\0") * len(group)
 
 
-def test_a_shredded_bitmap_is_coarse_and_complete(
-    copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_shredded_bitmap_is_coarse_and_complete(copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     path = copy("cluster-512")
     with Editor(path) as editor:
         data = editor.read(6)

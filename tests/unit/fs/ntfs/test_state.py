@@ -187,9 +187,7 @@ def test_a_damaged_root_directory_is_an_error_and_nothing_is_left_out(copy: Imag
         where = editor.place(5)
     volume = opened(path)
     assert volume.paging_files() == ()
-    assert [(p.severity, p.code, p.offset) for p in volume.problems] == [
-        (Severity.ERROR, "ntfs.root_directory", where)
-    ]
+    assert [(p.severity, p.code, p.offset) for p in volume.problems] == [(Severity.ERROR, "ntfs.root_directory", where)]
 
 
 def test_damaged_index_blocks_are_named(copy: Images) -> None:
