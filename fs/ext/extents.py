@@ -28,7 +28,7 @@ def extent_runs(ctx: Context, inode: Inode) -> Iterator[MapRun]:
 
     A damaged node or extent is reported, and the walk goes on behind it. Raises WalkExhausted.
     """
-    yield from _node(ctx, inode, inode.block, inode.offset + 0x28, -1, 0, LOGICAL_END)
+    return _node(ctx, inode, inode.block, inode.offset + 0x28, -1, 0, LOGICAL_END)
 
 
 def _node(
@@ -39,11 +39,10 @@ def _node(
         entries, depth = _check_header(ctx, inode, data, offset, depth)
     except Corrupt as error:
         ctx.report(error)
-        return
+        return iter(())
     if depth:
-        yield from _index(ctx, inode, data, offset, depth, entries, low, high)
-    else:
-        yield from _leaf(ctx, inode, data, offset, entries, low, high)
+        return _index(ctx, inode, data, offset, depth, entries, low, high)
+    return _leaf(ctx, inode, data, offset, entries, low, high)
 
 
 def _check_header(ctx: Context, inode: Inode, data: bytes, offset: int, depth: int) -> tuple[int, int]:
