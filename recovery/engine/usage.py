@@ -25,6 +25,8 @@ _ADVICE = {
     errno.EROFS: "It is read-only: check the switch on the card or adapter, and how it is mounted.",
     errno.EACCES: "The right to do this is missing: run as root.",
     errno.EPERM: "The right to do this is missing: run as root.",
+    errno.ENOTCONN: "The server behind this file is gone: connect again, then start again.",
+    errno.ESTALE: "The server behind this file replaced or lost it: connect again, then start again.",
     errno.ETIMEDOUT: "The device does not answer: check its cable and power.",
     errno.EREMOTEIO: "The device reported a defect. The kernel's log (dmesg) tells more.",
     errno.EBADMSG: "The device reported a checksum error of its own.",
@@ -61,7 +63,7 @@ def _processes(identity: DeviceIdentity, storage: Storage) -> list[str]:
     names = {identity.path, *(storage.path_of(dev) for dev in (storage.on_top(node) if node else []))}
     found: list[str] = []
     for folder in _listing(mounts.PROC):
-        if not folder.name.isdecimal() or int(folder.name) == os.getpid():
+        if not folder.name.isdecimal():
             continue
         for link in _listing(folder / "fd"):
             try:
@@ -69,7 +71,8 @@ def _processes(identity: DeviceIdentity, storage: Storage) -> list[str]:
             except OSError:
                 continue
             if target in names:
-                found.append(f"{_command(folder)} (process {folder.name}) has {target} open")
+                who = "this program itself" if folder.name == str(os.getpid()) else _command(folder)
+                found.append(f"{who} (process {folder.name}) has {target} open")
                 break
         if len(found) >= _MOST_NAMED:
             break
@@ -99,6 +102,16 @@ def busy(identity: DeviceIdentity, storage: Storage | None = None) -> Refused:
         f"{identity.path} is in use, and the kernel does not tell by whom.",
         "It may be mounted in a container, or part of a RAID, LVM or ZFS set: take that down, then try again.",
     )
+
+
+def refuse_held(identity: DeviceIdentity, storage: Storage) -> None:
+    """Raise Refused when dm, md or loop devices stand on it."""
+    holders = holders_of(identity, storage)
+    if holders:
+        raise Refused(
+            f"{identity.path} is in use: {join(holders)} stands on it.",
+            "Take that down first (vgchange -an, mdadm --stop, cryptsetup close, losetup -d).",
+        )
 
 
 def refuse_mounted(identity: DeviceIdentity, storage: Storage, *, writable_only: bool) -> None:
