@@ -29,6 +29,7 @@ from fs.recognise.model import Family, Match
 from fs.recognise.peek import Peek
 from fs.recognise.signatures import recognise
 
+AMBIVALENT, UNREADABLE = "recognise.ambivalent", "recognise.unreadable"
 DISC_KINDS = frozenset({"udf", "iso9660", "hfs", "hfsplus"})
 REASONS = {
     Family.CRYPTO: "{0} encrypts this volume, so its used blocks cannot be told: the whole partition is stored.",
@@ -137,9 +138,12 @@ def _decide(source: BlockSource, peek: Peek, matches: list[Match], attempts: _At
     chosen = next(iter(rivals or matches), None)
     if chosen is not None:
         return _raw(source, chosen, (*chosen.found.problems, *_complaints([chosen], attempts)))
-    if attempts.complaints:
-        return _damaged_unseen(source, attempts)
-    return _unknown(source, peek)
+    # A place that cannot be read says nothing about what was there, whoever asked for it.
+    told = {name: error for name, error in attempts.complaints.items() if not isinstance(error, DeviceError)}
+    if told:
+        return _damaged_unseen(source, told)
+    unreadable = next(iter(attempts.complaints.values()), None)
+    return _unknown(source, peek, unreadable)
 
 
 def _mapped(filesystem: FileSystem) -> Content:
@@ -183,22 +187,24 @@ def _nobody(source: BlockSource) -> Identity:
     return Identity("", "", "", 0, source.size)
 
 
-def _damaged_unseen(source: BlockSource, attempts: _Attempts) -> Content:
+def _damaged_unseen(source: BlockSource, complaints: dict[str, RecoveryError]) -> Content:
     """A parser complains about something whose signature is not even credible; its name is all that is known."""
-    told = {name: error for name, error in attempts.complaints.items() if not isinstance(error, DeviceError)}
-    if not told:  # the same unreadable place stops all of them
-        told = dict([next(iter(attempts.complaints.items()))])
-    problems = tuple(_complaint(name, error) for name, error in told.items())
-    kind = next(iter(told)) if len(told) == 1 and len(attempts.complaints) == 1 else ""
+    problems = tuple(_complaint(name, error) for name, error in complaints.items())
+    kind = next(iter(complaints)) if len(complaints) == 1 else ""
     return Content(Handling.RAW, Identity(kind, "", "", 0, source.size), None, problems, problems[0].text)
 
 
-def _unknown(source: BlockSource, peek: Peek) -> Content:
-    if not peek.unreadable and _looks_empty(source):
+def _unknown(source: BlockSource, peek: Peek, unreadable: RecoveryError | None) -> Content:
+    """`unreadable`: what a parser met; it is told here only where peeking met nothing."""
+    problems: tuple[Problem, ...] = ()
+    if unreadable is not None and not peek.unreadable:
+        text = f"What this volume holds cannot be told ({unreadable}); it is stored whole."
+        problems = (Problem(Severity.ERROR, UNREADABLE, text, getattr(unreadable, "offset", None)),)
+    if unreadable is None and not peek.unreadable and _looks_empty(source):
         why = "Nothing was recognised in this partition, which looks empty: the whole partition is stored."
     else:
         why = "The contents of this partition are unknown: the whole partition is stored."
-    return Content(Handling.RAW, _nobody(source), None, (), why)
+    return Content(Handling.RAW, _nobody(source), None, problems, why)
 
 
 def _looks_empty(source: BlockSource) -> bool:
@@ -217,14 +223,14 @@ def _looks_empty(source: BlockSource) -> bool:
 def _ambivalent(kinds: list[str], consequence: str) -> Problem:
     return Problem(
         Severity.WARNING,
-        "recognise.ambivalent",
+        AMBIVALENT,
         f"Signatures of {' and '.join(kinds)} were found in one volume; one of them may be left over from earlier. "
         f"{consequence}",
     )
 
 
 def _names_rivals(problem: Problem) -> bool:
-    return problem.code == "recognise.ambivalent"
+    return problem.code == AMBIVALENT
 
 
 def _unreadable(peek: Peek, content: Content) -> tuple[Problem, ...]:
@@ -237,7 +243,7 @@ def _unreadable(peek: Peek, content: Content) -> tuple[Problem, ...]:
     return (
         Problem(
             Severity.WARNING,
-            "recognise.unreadable",
+            UNREADABLE,
             f"{len(peek.unreadable)} places where the content is told cannot be read, the first at offset "
             f"{first.start}, {consequence}.",
             first.start,

@@ -18,12 +18,19 @@ LEAF_NODE = 0xFF  # TN1150 kBTLeafNode, -1
 
 def _hfs(peek: Peek, offset: int) -> Found | None:
     head = header(layout.HFS, peek, offset, "HFS master directory block")
-    if head is None or not head.drAlBlkSiz or head.drAlBlkSiz % 512:
+    # Two bytes of magic: the size of blocks, their number and the length of the name have to be possible, too.
+    if (
+        head is None
+        or not head.drAlBlkSiz
+        or head.drAlBlkSiz % 512
+        or not head.drNmAlBlks
+        or not 1 <= head.drVN[0] <= 27
+    ):
         return None
     if head.drEmbedSigWord in (b"H+", b"HX"):  # HFS+ in an HFS wrapper (TN1150)
         return _hfsplus(peek, head.drAlBlSt * 512 + head.drEmbedStart * head.drAlBlkSiz + 1024)
     return Found(
-        label=label_text(head.drVN[1 : 1 + min(head.drVN[0], 27)], "mac-roman"), uuid=hfs_uuid_text(head.finder_id),
+        label=label_text(head.drVN[1 : 1 + head.drVN[0]], "mac-roman"), uuid=hfs_uuid_text(head.finder_id),
         block_size=head.drAlBlkSiz, size=head.drNmAlBlks * head.drAlBlkSiz,
     )  # fmt: skip
 

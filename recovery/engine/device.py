@@ -17,7 +17,7 @@ from recovery.engine.device_source import DeviceSource
 from recovery.engine.device_target import DeviceTarget, lock, refuse_moved
 from recovery.engine.identity import ABSENT, DeviceIdentity, identify
 from recovery.engine.storage import Storage
-from recovery.engine.usage import advice_for, busy, holders_of, join, refuse_mounted
+from recovery.engine.usage import advice_for, busy, refuse_held, refuse_mounted
 
 __all__ = ["DeviceSource", "DeviceTarget", "WriteTicket", "open_source", "open_target"]
 
@@ -38,7 +38,8 @@ def open_source(path: str | Path, *, allow_mounted: bool = False) -> DeviceSourc
     consistent in another way) permits all of that. Raises DeviceError when it cannot be opened.
     """
     identity = identify(path)
-    flags = os.O_RDONLY | os.O_CLOEXEC
+    # O_NONBLOCK: should the file have become a pipe by now, opening it must not hang.
+    flags = os.O_RDONLY | os.O_CLOEXEC | (0 if identity.is_block else os.O_NONBLOCK)
     if not allow_mounted:
         storage = Storage()
         refuse_mounted(identity, storage, writable_only=True)
@@ -80,12 +81,7 @@ def _open_device(identity: DeviceIdentity, create_size: int | None) -> DeviceTar
     if folder is not None and sysblock.number(folder, "ro"):
         raise _write_protected(identity)
     refuse_mounted(identity, storage, writable_only=False)
-    holders = holders_of(identity, storage)
-    if holders:
-        raise Refused(
-            f"{identity.path} is in use: {join(holders)} stands on it.",
-            "Take that down first (vgchange -an, mdadm --stop, cryptsetup close, losetup -d).",
-        )
+    refuse_held(identity, storage)
     fd = _open(identity, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
     try:
         lock(fd, identity)
@@ -109,12 +105,10 @@ def _open_file(planned: DeviceIdentity, create_size: int | None, resize: bool) -
             f"{planned.path} has {planned.size} bytes, and not {create_size}; the plan does not say to resize it.",
             "Choose another name, or plan to replace the file.",
         )
-    storage = Storage()
     if not absent:
+        storage = Storage()
         refuse_mounted(planned, storage, writable_only=False)
-        holders = holders_of(planned, storage)
-        if holders:
-            raise Refused(f"{planned.path} is in use: {join(holders)} stands on it.", "Detach it: losetup -d")
+        refuse_held(planned, storage)
     flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT | os.O_EXCL if absent else 0)
     fd = _open(planned, flags)
     try:

@@ -21,7 +21,7 @@ from recovery.engine.identity import DeviceIdentity, identify
 from recovery.engine.partition_nodes import reread, settle
 from recovery.engine.storage import Storage
 from recovery.engine.sysblock import PartitionNode
-from recovery.engine.usage import advice_for, refuse_mounted
+from recovery.engine.usage import advice_for, refuse_held, refuse_mounted
 
 _ZEROS = bytes(1 * MiB)
 _ZERO_STEP = 256 * MiB  # of one request to the device, which cannot be interrupted
@@ -212,7 +212,9 @@ class DeviceTarget:
         if size != self.size:
             moved.append(f"the opened size in bytes: was {self.size}, is now {size}")
         refuse_moved(self.name, moved)
-        refuse_mounted(self.identity, Storage(), writable_only=False)
+        storage = Storage()
+        refuse_mounted(self.identity, storage, writable_only=False)
+        refuse_held(self.identity, storage)
 
     def _failed(self, action: str, offset: int, length: int, error: OSError) -> DeviceError:
         number = error.errno or 0

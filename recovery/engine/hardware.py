@@ -7,6 +7,7 @@ and what kernels 6.1 to 6.18 show.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,7 +122,7 @@ def _udev(dev: str) -> dict[str, str]:
         return {}
     try:
         major, minor = dev.split(":")
-        number = int(major) << 8 & 0xFFF00 | int(minor) & 0xFF | (int(minor) & 0xFFF00) << 12
+        number = os.makedev(int(major), int(minor))
         found = pyudev.Devices.from_device_number(pyudev.Context(), "block", number)
         return {str(key): str(value) for key, value in found.properties.items()}
     except (ImportError, OSError, ValueError, KeyError, pyudev.DeviceNotFoundError):

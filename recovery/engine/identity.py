@@ -44,6 +44,8 @@ class DeviceIdentity:
     files. `start`: of a partition on its disk, or of a loop device in its file. `disk_sequence`: the kernel's
     number of this appearance of the disk, 0 when unknown; it is another one after a restart.
     `inode`: (st_dev, st_ino) of the file, or of the file behind a loop device; of the folder for an absent file.
+    Some file systems (FAT, some CIFS) give a file another inode number when it was forgotten by the cache: it
+    then counts as another file, and a new plan has to be made.
     """
 
     path: str

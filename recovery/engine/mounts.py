@@ -46,7 +46,7 @@ def parse_mountinfo(text: str) -> tuple[Mount, ...]:
     for line in text.split("\n"):
         head, dash, tail = line.partition(" - ")
         fields, rest = head.split(" "), tail.split(" ")
-        if not dash or len(fields) < 6 or len(rest) < 3 or not fields[0].isdecimal():
+        if not dash or len(fields) < 6 or len(rest) < 3 or not _is_id(fields[0]):
             continue
         mounts.append(
             Mount(
@@ -60,6 +60,10 @@ def parse_mountinfo(text: str) -> tuple[Mount, ...]:
             )
         )
     return tuple(mounts)
+
+
+def _is_id(word: str) -> bool:
+    return word.isascii() and word.isdecimal() and len(word) < 20
 
 
 def all_mounts() -> tuple[Mount, ...]:

@@ -20,7 +20,7 @@ from recovery.engine.sysblock import PartitionNode
 from recovery.engine.usage import advice_for, join, users_of
 
 _PATIENCE = 3.0  # seconds that a busy partition is waited for: udev opens new ones for moments
-_CONTAINER = 1024  # bytes; the kernel shows an extended partition as a node of this size
+_CONTAINER = 1024  # bytes, or one sector: so small is the node that the kernel shows for an extended partition
 UDEV_CONTROL = Path("/run/udev/control")
 
 
@@ -40,16 +40,21 @@ def reread(fd: int, identity: DeviceIdentity, expected: Sequence[PartitionNode] 
         run_tool(["partx", "--add", identity.path], timeout=60, ok=(0, 1))
         return _view(identity)
     wanted = {node.number: node for node in expected}
-    have = {node.number: node for node in _view(identity) if node.size > _CONTAINER}
+    have = _relevant(identity, wanted)
     for number, node in have.items():
         if not _agree(node, wanted.get(number)):
             _request(identity, partial(blkdev.remove_partition, fd, number))
     for number, node in wanted.items():
         if not _agree(node, have.get(number)):
             _request(identity, partial(blkdev.add_partition, fd, number, node.start, node.size))
-    view = _view(identity)
-    _verify(identity, wanted, {node.number: node for node in view if node.size > _CONTAINER})
-    return view
+    _verify(identity, wanted, _relevant(identity, wanted))
+    return _view(identity)
+
+
+def _relevant(identity: DeviceIdentity, wanted: dict[int, PartitionNode]) -> dict[int, PartitionNode]:
+    """The kernel's partitions, without the containers of logical ones that nobody asked for."""
+    small = max(_CONTAINER, identity.logical_sector)
+    return {node.number: node for node in _view(identity) if node.size > small or node.number in wanted}
 
 
 def settle(nodes: Sequence[PartitionNode], timeout: float = 10.0) -> None:

@@ -116,7 +116,6 @@ def run_tool(
         raise ToolMissing(argv[0])
     env = {**os.environ, "LC_ALL": "C.UTF-8", "PATH": os.environ.get("PATH", "") + ":" + _SEARCH}
     try:
-        # The program is closed in every path: _wait ends it and joins the readers.
         process = subprocess.Popen(
             [program, *argv[1:]],
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
@@ -153,9 +152,11 @@ def _wait(
                     raise Cancelled(f"{argv[0]} was stopped, as asked") from None
                 if time.monotonic() >= deadline:
                     raise ToolTimeout(argv, timeout) from None
-    finally:
+    except BaseException:
         _kill_group(process)
         process.wait()
+        raise
+    finally:
         for worker in (out, err, feeder):
             if worker is not None:
                 worker.join(5)
@@ -166,7 +167,7 @@ def _wait(
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """End whatever is left of the session that the program started; it may have left children behind."""
+    """End the program with its children. Not after a normal end: `mount` leaves a FUSE server behind on purpose."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):

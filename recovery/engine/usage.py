@@ -61,7 +61,7 @@ def _processes(identity: DeviceIdentity, storage: Storage) -> list[str]:
     names = {identity.path, *(storage.path_of(dev) for dev in (storage.on_top(node) if node else []))}
     found: list[str] = []
     for folder in _listing(mounts.PROC):
-        if not folder.name.isdecimal() or int(folder.name) == os.getpid():
+        if not folder.name.isdecimal():
             continue
         for link in _listing(folder / "fd"):
             try:
@@ -69,7 +69,8 @@ def _processes(identity: DeviceIdentity, storage: Storage) -> list[str]:
             except OSError:
                 continue
             if target in names:
-                found.append(f"{_command(folder)} (process {folder.name}) has {target} open")
+                who = "this program itself" if folder.name == str(os.getpid()) else _command(folder)
+                found.append(f"{who} (process {folder.name}) has {target} open")
                 break
         if len(found) >= _MOST_NAMED:
             break
@@ -99,6 +100,16 @@ def busy(identity: DeviceIdentity, storage: Storage | None = None) -> Refused:
         f"{identity.path} is in use, and the kernel does not tell by whom.",
         "It may be mounted in a container, or part of a RAID, LVM or ZFS set: take that down, then try again.",
     )
+
+
+def refuse_held(identity: DeviceIdentity, storage: Storage) -> None:
+    """Raise Refused when dm, md or loop devices stand on it."""
+    holders = holders_of(identity, storage)
+    if holders:
+        raise Refused(
+            f"{identity.path} is in use: {join(holders)} stands on it.",
+            "Take that down first (vgchange -an, mdadm --stop, cryptsetup close, losetup -d).",
+        )
 
 
 def refuse_mounted(identity: DeviceIdentity, storage: Storage, *, writable_only: bool) -> None:

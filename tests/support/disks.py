@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.tools import loop_device, need, run, sparse_file
+from tests.support.tools import loop_device, need, need_root, run, sparse_file
 
 MIB = 1 << 20
+LOOP_CTL_ADD, LOOP_CTL_REMOVE = 0x4C80, 0x4C81  # linux/loop.h
 
 
 @contextmanager
@@ -31,6 +35,26 @@ def partitioned_loop(
             yield device, sorted(device.parent.glob(f"{device.name}p*"))
         finally:
             subprocess.run(["partx", "-d", device], check=False, capture_output=True)
+
+
+@contextmanager
+def private_loop() -> Iterator[Path]:
+    """A loop device without a file, with a number so high that no parallel test takes it by `losetup -f`."""
+    need_root()
+    number = 10000 + os.getpid() % 100000
+    with open("/dev/loop-control", "rb") as control:  # noqa: PTH123
+        fcntl.ioctl(control, LOOP_CTL_ADD, number)
+        device = Path(f"/dev/loop{number}")
+        try:
+            yield device
+        finally:
+            subprocess.run(["losetup", "-d", device], check=False, capture_output=True)
+            for _ in range(50):
+                try:
+                    fcntl.ioctl(control, LOOP_CTL_REMOVE, number)
+                    break
+                except OSError:  # still busy with its file
+                    time.sleep(0.02)
 
 
 class FakeSys:

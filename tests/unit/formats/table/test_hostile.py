@@ -163,6 +163,14 @@ def test_headers_with_sound_checksums_and_wild_fields(
         }
 
 
+def test_a_usable_range_that_leaves_the_disk_is_cut_and_told() -> None:
+    head = header(last=1 << 55, array_crc=crc32(bytes(16384)))
+    table = survive(MemorySource((boot_sector(record(0xEE, 1, 2047)) + head).ljust(MiB, b"\0")))
+    assert table is not None
+    assert (table.first_usable, table.last_usable) == (34 * 512, MiB)
+    assert "gpt.usable_beyond_disk" in [p.code for p in table.problems]
+
+
 RECORDS = st.builds(
     record,
     st.sampled_from([0, 5, 7, 0x0F, 0x83, 0x85, 0xEE]),

@@ -17,7 +17,7 @@ from recovery.engine import blkdev
 from recovery.engine.device import DeviceTarget, WriteTicket, open_source, open_target
 from recovery.engine.identity import identify
 from recovery.engine.sysblock import PartitionNode
-from tests.support.disks import MIB, partitioned_loop
+from tests.support.disks import MIB, partitioned_loop, private_loop
 from tests.support.faulty import failing_writes, failing_writes_device
 from tests.support.tools import loop_device, mounted, need_root, run, sparse_file
 from tests.unit.recovery.engine.test_device_source import held_by_another_process
@@ -168,7 +168,8 @@ def test_no_plan_no_writing(tmp_path: Path) -> None:
 @pytest.mark.root
 def test_a_device_swapped_before_opening_is_refused(tmp_path: Path) -> None:
     image, other = sparse_file(tmp_path / "a.img", MIB), sparse_file(tmp_path / "b.img", 2 * MIB)
-    with loop_device(image) as device:
+    with private_loop() as device:
+        run("losetup", device, image)
         planned = ticket(device)
         run("losetup", "-d", device)
         with pytest.raises(DeviceError, match="No medium"):
@@ -260,6 +261,16 @@ def test_a_file_mounted_between_opening_and_the_first_write_is_refused(tmp_path:
         pytest.raises(Refused, match=f"on {where}"),
     ):
         target.write_at(0, b"x")
+
+
+@pytest.mark.root
+def test_a_file_that_got_a_loop_device_before_the_first_write_is_refused(tmp_path: Path) -> None:
+    image = sparse_file(tmp_path / "a.img", MIB)
+    with open_target(ticket(image)) as target, loop_device(image) as device:
+        with pytest.raises(Refused, match=f"{device} stands on it"):
+            target.write_at(0, b"x")
+        with open_source(device), pytest.raises(Refused, match="this program itself"):
+            open_source(device)
 
 
 @pytest.mark.root
@@ -357,11 +368,11 @@ def test_the_kernel_follows_a_new_table(tmp_path: Path, partscan: bool) -> None:
     sparse_file(tmp_path / "b.img", 40 * MIB)
     run("sfdisk", "-q", tmp_path / "b.img", stdin=DOS)
     table = (tmp_path / "b.img").read_bytes()
-    with partitioned_loop(image, 40 * MIB, TWO) as (device, _):
-        if partscan:
-            run("partx", "-d", device)
-            run("losetup", "-d", device)
-            run("losetup", "-P", device, image)
+    with private_loop() as device:
+        sparse_file(image, 40 * MIB)
+        run("sfdisk", "-q", image, stdin=TWO.encode())
+        run("losetup", *(["-P"] if partscan else []), device, image)
+        run("partx", "-a", device, ok=(0, 1))
         with open_target(ticket(device)) as target:
             target.write_at(0, table)
             seen = target.reread_table()
@@ -376,7 +387,6 @@ def test_the_kernel_follows_a_new_table(tmp_path: Path, partscan: bool) -> None:
             assert Path(seen[1].path).is_block_device()
             target.zero(0, 40 * MIB)
             assert target.reread_table() == ()
-        run("partx", "-d", device, ok=(0, 1))
 
 
 @pytest.mark.root

@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from formats.base.errors import DeviceError, Refused
 from recovery.engine import sysblock
 from recovery.engine.hardware import hardware_of
 from recovery.engine.identity import DeviceIdentity, identify, of_folder
-from tests.support.disks import MIB, FakeSys, partitioned_loop
+from tests.support.disks import MIB, FakeSys, partitioned_loop, private_loop
 from tests.support.tools import loop_device, run, sparse_file
 
 
@@ -79,7 +82,8 @@ def test_a_loop_device(tmp_path: Path, sector: int) -> None:
 @pytest.mark.root
 def test_every_swap_under_a_loop_device_is_noticed(tmp_path: Path) -> None:
     image, other = sparse_file(tmp_path / "a.img", 8 * MIB), sparse_file(tmp_path / "b.img", 8 * MIB)
-    with loop_device(image) as device:
+    with private_loop() as device:
+        run("losetup", device, image)
         seen = identify(device)
         run("losetup", "-d", device)
         with pytest.raises(DeviceError) as empty:
@@ -185,6 +189,31 @@ def test_disks_of_other_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert dataclasses.astuple(hardware_of(card)) == ("SD32G", "0x1234abcd", "", "mmc")
     assert dataclasses.astuple(hardware_of(volume)) == ("vg-root", "", "LVM-abc", "dm")
     assert of_folder(volume).kind == "dm"
+
+
+@settings(max_examples=60, deadline=None)
+@given(values=st.lists(st.binary(max_size=40), min_size=9, max_size=9))
+def test_a_lying_device_gives_one_line_of_printable_words(values: list[bytes]) -> None:
+    names = ("device/vendor", "device/model", "device/serial", "device/wwid", "device/vpd_pg80", "wwid", "diskseq",
+             "queue/logical_block_size", "uevent")  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sysblock, "SYS", Path(folder))
+        disk = FakeSys(Path(folder)).add("ata1/block/sda", "8:0", MIB, dict(zip(names, values, strict=True)))
+        seen = of_folder(disk)
+    for words in (seen.model, seen.serial, seen.wwn):
+        assert words == " ".join(words.split()) and words.isprintable()
+    assert seen.size == MIB and seen.disk_sequence >= 0
+
+
+def test_the_udev_database_fills_what_sysfs_does_not_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sysblock, "SYS", tmp_path)
+    known = {"ID_MODEL": "Some_Disk", "ID_SERIAL_SHORT": "S1", "ID_WWN_WITH_EXTENSION": "0x5", "ID_BUS": "ata"}
+    monkeypatch.setattr("recovery.engine.hardware._udev", lambda _dev: known)
+    fake = FakeSys(tmp_path)
+    bare = fake.add("x/block/sda", "8:0", MIB)
+    assert dataclasses.astuple(hardware_of(bare)) == ("Some Disk", "S1", "0x5", "ata")
+    full = fake.add("x/ata2/block/sdb", "8:16", MIB, {"device/model": "M", "device/serial": "T", "wwid": "naa.6"})
+    assert dataclasses.astuple(hardware_of(full)) == ("M", "T", "0x6", "sata")
 
 
 def test_a_stale_node_is_no_disk(tmp_path: Path) -> None:

@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from formats.base.errors import DeviceError
 from recovery.engine import inventory, mounts, storage, sysblock
 from recovery.engine.inventory import Overlap, disk_of, holds_path, list_disks, mounts_of, same_thing
 from recovery.engine.mounts import mount_carrying, parse_mountinfo
 from recovery.engine.storage import Storage
-from tests.support.disks import MIB, FakeSys, partitioned_loop
+from tests.support.disks import MIB, FakeSys, partitioned_loop, private_loop
 from tests.support.tools import loop_device, mounted, need, need_root, run, sparse_file
 
 TWO = "label: gpt\nsize=16MiB\nsize=16MiB\n"
@@ -137,9 +139,10 @@ def test_empty_loop_devices_are_not_listed_and_the_system_disk_is_marked(tmp_pat
         d.identity.path for d in listed if d.identity.dev in root
     }
     image = sparse_file(tmp_path / "a.img", MIB)
-    with loop_device(image) as device:
+    with private_loop() as device:
+        assert str(device) not in {d.identity.path for d in list_disks()}
+        run("losetup", device, image)
         assert str(device) in {d.identity.path for d in list_disks()}
-    assert str(device) not in {d.identity.path for d in list_disks()}
     with pytest.raises(DeviceError):
         disk_of(tmp_path / "nothing")
 
@@ -215,6 +218,33 @@ def test_other_machines_with_lvm_raid_and_multipath(tmp_path: Path, monkeypatch:
     assert disks[0].is_dir()
 
 
+@pytest.mark.root
+def test_through_an_overlay_and_a_deleted_backing_file(tmp_path: Path) -> None:
+    image, unrelated = (sparse_file(tmp_path / name, 32 * MIB) for name in ("a.img", "b.img"))
+    with loop_device(image) as device, ext4(device, tmp_path / "m") as place, loop_device(unrelated) as other:
+        for name in ("lower", "upper", "work"):
+            (place / name).mkdir()
+        options = ",".join(f"{key}={place / name}" for key, name in
+                           (("lowerdir", "lower"), ("upperdir", "upper"), ("workdir", "work")))  # fmt: skip
+        where = tmp_path / "o"
+        with mounted(["mount", "-t", "overlay", "-o", options, "overlay", where], where):
+            assert holds_path(device, where / "x.jmi") and holds_path(image, where / "x.jmi")
+            assert not holds_path(other, where / "x.jmi")
+        inner = sparse_file(place / "inner.img", 8 * MIB)
+        with loop_device(inner) as second, ext4(second, tmp_path / "m2"):
+            inner.unlink()
+            assert holds_path(device, tmp_path / "m2" / "x.jmi")
+            sparse_file(inner, 8 * MIB)  # another file under the old name is not the one that is mounted
+            assert same_thing(inner, second) is Overlap.NONE
+            assert mounts_of(inner) == ()
+
+
+@given(st.text())
+def test_any_text_is_a_list_of_mounts(text: str) -> None:
+    assert all(mount.mountpoint or " " in text for mount in parse_mountinfo(text))
+    assert parse_mountinfo("9" * 5000 + " 1 8:1 / /x rw - ext4 /dev/sda1 rw") == ()
+
+
 def test_mount_lines_of_every_shape() -> None:
     text = (
         "36 35 98:0 /mnt1 /a\\011b\\134c rw,noatime master:1 shared:2 - ext3 /dev/root rw,errors=continue\n"
@@ -224,7 +254,7 @@ def test_mount_lines_of_every_shape() -> None:
     first, second, *rest = parse_mountinfo(text)
     assert (first.mountpoint, first.device, first.dev, first.read_only) == ("/a\tb\\c", "/dev/root", "98:0", False)
     assert (second.fstype, second.read_only, second.mount_id) == ("nfs4", True, 37)
-    assert [m.mount_id for m in rest] == [3]
+    assert rest == []
 
 
 def test_names_are_sorted_as_people_do() -> None:
