@@ -13,6 +13,7 @@ import pytest
 from tests.support import ext_images, fat_images, ntfs_images, raw_images, table_images
 from tests.support.tools import need_root
 from tests.trip.engine import Image
+from tests.trip.patient import Patient
 
 AREAS: dict[str, dict[str, Callable[[Path], None]]] = {
     "ntfs": ntfs_images.GENERATORS,
@@ -64,3 +65,10 @@ def place(tmp_path: Path) -> Iterator[Path]:
     """A folder for archives and targets; emptied at once, for sparse files add up."""
     yield tmp_path
     shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def patient() -> Iterator[Patient]:
+    """A process for images that may do harm."""
+    with Patient() as process:
+        yield process

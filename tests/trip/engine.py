@@ -1,4 +1,4 @@
-"""The engine in this process, one call a job, as a face would use it. Every helper checks that no fault of ours shows."""
+"""The engine in this process, one call a job, as a face would use it. No job may end in a fault of ours."""
 
 from __future__ import annotations
 
