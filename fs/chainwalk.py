@@ -16,6 +16,7 @@ from fs.findings import Log
 
 MAX_LOADS = 4_000_000  # reads of the FAT: about ten minutes on a hostile or very fragmented volume
 LOOP_RUNS = 100_000  # how far a chain is followed again, to tell a loop from a cross-link
+MAX_TURNS = 4  # times that a walk may pass over the whole volume, once Visited is full
 MAX_PATH = 260  # characters; longer paths are shortened in front, to bound memory
 
 
@@ -38,6 +39,7 @@ class ChainWalk:
     def __init__(self, kind: str, chains: Chains, log: Log, place: Callable[[int], int]) -> None:
         self._kind, self._chains, self._log, self._place = kind, chains, log, place
         self._visited = Visited()
+        self._left = MAX_TURNS * chains.limit
         self.sound = True
 
     def error(self, code: str, text: str, cluster: int | None = None) -> None:
@@ -47,9 +49,12 @@ class ChainWalk:
         self._log.add(Severity.ERROR, f"{self._kind}.{code}", text, offset)
 
     def _claim(self, low: int, high: int) -> tuple[Extent | None, int | None]:
-        """The part of [low, high) that is new, and the first cluster that is not."""
+        """The part of [low, high) that is new, and the first cluster that is not. Raises LimitReached."""
         taken = self._visited.claim(low, high)
         end = high if taken is None else taken
+        self._left -= end - low
+        if self._left < 0:
+            raise LimitReached("the files claim far more clusters than there are; the rest was not looked at")
         return (Extent(self._place(low), self._place(end)) if low < end else None), taken
 
     def chain(self, first: int, owner: str) -> Iterator[Extent]:
@@ -72,7 +77,7 @@ class ChainWalk:
             self.error("table_unreadable", f"{owner}: the FAT cannot be read: {error}")
 
     def contiguous(self, first: int, count: int, owner: str) -> Iterator[Extent]:
-        """`count` clusters from `first` on, as far as they exist and belong to nobody else."""
+        """`count` clusters from `first` on, as far as they exist and belong to nobody else. Raises LimitReached."""
         self.sound = False
         end = first + count
         if not FIRST_CLUSTER <= first < end <= self._chains.limit:

@@ -94,7 +94,7 @@ class FileSink:
         path = partial_path(part_path(self.path, self.part))
         try:
             # A leftover of a run that was killed carries no claim: it is replaced.
-            self._fds.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+            self._fds.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
         except OSError as error:
             raise DeviceError(str(path), "create", 0, 0, error.errno or 0) from error
 

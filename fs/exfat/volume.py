@@ -19,7 +19,7 @@ from fs.exfat.walk import Walk
 from fs.findings import Findings, Log
 
 READ_BYTES = 64 << 10
-MAX_MISSING = 1_000_000  # runs that are in use but not in the bitmap: 16 MB, and no real volume has so many
+MAX_MISSING = 200_000  # runs that are in use but not in the bitmap; no real volume has so many
 MAX_LABEL = 11
 
 
@@ -44,6 +44,8 @@ def open_volume(source: BlockSource) -> ExfatVolume:
 
 class ExfatVolume:
     """Implements fs.api.FileSystem. Made by open_volume()."""
+
+    map_follows_references = True
 
     def __init__(self, source: BlockSource, boot: Boot, findings: Findings, log: Log) -> None:
         self._source, self._boot, self._findings = source, boot, findings

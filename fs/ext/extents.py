@@ -28,7 +28,7 @@ def extent_runs(ctx: Context, inode: Inode) -> Iterator[MapRun]:
 
     A damaged node or extent is reported, and the walk goes on behind it. Raises WalkExhausted.
     """
-    yield from _node(ctx, inode, inode.block, inode.offset + 0x28, -1, 0, LOGICAL_END)
+    return _node(ctx, inode, inode.block, inode.offset + 0x28, -1, 0, LOGICAL_END)
 
 
 def _node(ctx: Context, inode: Inode, data: bytes, offset: int, depth: int, low: int, high: int) -> Iterator[MapRun]:
@@ -37,11 +37,10 @@ def _node(ctx: Context, inode: Inode, data: bytes, offset: int, depth: int, low:
         entries, depth = _check_header(ctx, inode, data, offset, depth)
     except Corrupt as error:
         ctx.report(error)
-        return
+        return iter(())
     if depth:
-        yield from _index(ctx, inode, data, offset, depth, entries, low, high)
-    else:
-        yield from _leaf(ctx, inode, data, offset, entries, low, high)
+        return _index(ctx, inode, data, offset, depth, entries, low, high)
+    return _leaf(ctx, inode, data, offset, entries, low, high)
 
 
 def _check_header(ctx: Context, inode: Inode, data: bytes, offset: int, depth: int) -> tuple[int, int]:
@@ -59,9 +58,7 @@ def _check_header(ctx: Context, inode: Inode, data: bytes, offset: int, depth: i
     if depth < 0:
         limit = MAX_DEPTH if entries else 0
         if found_depth > limit:
-            error = Corrupt(
-                name, offset + 6, "eh_depth", expected=f"0 to {limit}", found=found_depth, source=source
-            )
+            error = Corrupt(name, offset + 6, "eh_depth", expected=f"0 to {limit}", found=found_depth, source=source)
             if not entries or found_depth > DEPTH_FOLLOWED:
                 raise error
             ctx.report(error)

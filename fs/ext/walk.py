@@ -137,6 +137,7 @@ class MetadataWalk:
         table = self.view.groups.inode_table[group]
         slab_blocks = max(1, TABLE_SLAB // block_size)
         nothing = bytes(size)
+        checked = sb.metadata_csum
         number_base = group * sb.inodes_per_group + 1
         slab, start, end = b"", 0, 0  # the slab holds bytes [start, end) of the table
         for first, last in runs:
@@ -154,7 +155,7 @@ class MetadataWalk:
                     continue
                 number = number_base + index
                 offset = table * block_size + at
-                complaint = checksum_complaint(sb, number, raw)
+                complaint = checksum_complaint(sb, number, raw) if checked else ""
                 if complaint:
                     self.report(ChecksumMismatch(f"inode {number}", offset, complaint, source=reader.source.name))
                 inode = decode_inode(sb, number, raw, offset)

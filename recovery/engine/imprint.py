@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from formats.base.errors import Corrupt
+from formats.base.errors import Corrupt, DeviceError, FormatError
 from formats.base.extent import ExtentList
 from formats.base.target import BlockTarget
 from formats.base.units import MiB
@@ -25,6 +25,7 @@ from recovery.engine.plan import Placement, Unused
 _LEDGER = struct.Struct("<QQ16s")
 _LEDGER_MEMORY = 16 * MiB
 _JOIN = 4 * MiB
+_SMALLEST = 4096
 
 
 class Piece(NamedTuple):
@@ -133,9 +134,32 @@ class Imprinter:
                 progress.advance(size)
 
 
-def copy_areas(read: Callable[[int, int], bytes], areas: ExtentList, imprinter: Imprinter, whole: Placement) -> None:
-    """Bytes of the disk outside of its partitions, from `read(offset, length)`, to the same places."""
+def copy_areas(
+    read: Callable[[int, int], bytes], areas: ExtentList, imprinter: Imprinter, whole: Placement
+) -> ExtentList:
+    """Bytes of the disk outside of its partitions, from `read(offset, length)`, to the same places.
+
+    Returns what could not be read: those bytes become zeros.
+    """
+    lost: list[tuple[int, int]] = []
     for start, end in areas:
         for at in range(start, end, MiB):
-            data = read(at, min(MiB, end - at))
-            imprinter.put(whole, Piece(at, len(data), None if is_zero(data) else data))
+            size = min(MiB, end - at)
+            try:
+                data = read(at, size)
+            except (FormatError, DeviceError):
+                data = _read_around(read, at, size, lost)
+            imprinter.put(whole, Piece(at, size, None if is_zero(data) else data))
+    return ExtentList(lost)
+
+
+def _read_around(read: Callable[[int, int], bytes], start: int, size: int, lost: list[tuple[int, int]]) -> bytes:
+    pieces = []
+    for at in range(start, start + size, _SMALLEST):
+        length = min(_SMALLEST, start + size - at)
+        try:
+            pieces.append(read(at, length))
+        except (FormatError, DeviceError):
+            pieces.append(bytes(length))
+            lost.append((at, at + length))
+    return b"".join(pieces)

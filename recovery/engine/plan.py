@@ -48,9 +48,9 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class BackupWork:
-    """`disks`: (path, report) in the order of the archive; the volumes to image are those in the reports."""
+    """`disks`: (path, report, write mark) in the order of the archive; what is imaged are the reports' volumes."""
 
-    disks: tuple[tuple[str, DiskReport], ...]
+    disks: tuple[tuple[str, DiskReport, tuple[int, ...]], ...]
     archive: str  # "-" for standard output
     whole_disks: bool
     split: int
@@ -62,10 +62,12 @@ class BackupWork:
 class Placement:
     """One volume of the source, to bytes [offset, offset+room) of the target. `volume`: index in archive or report.
 
+    `number`: of its partition on the source, 1-based.
     `size`: bytes of the volume; `image_bytes`: how many of them are held.
     """
 
     volume: int
+    number: int
     offset: int
     size: int
     room: int
@@ -79,7 +81,7 @@ class WriteWork:
 
     `areas`: bytes of the disk outside of the partitions to copy, from volume `areas_volume` of an archive (None for
     a clone: from the disk itself). `wipe`: zeroed first, so that an interrupted job looks blank. `table`: written last.
-    `create_size`: for a file that does not exist yet.
+    `create_size`: for a file that does not exist yet. `nodes`: (number, start, size) of the partitions of that table.
     """
 
     placements: tuple[Placement, ...]
@@ -87,6 +89,7 @@ class WriteWork:
     areas: ExtentList
     wipe: ExtentList
     table: tuple[TableWrite, ...]
+    nodes: tuple[tuple[int, int, int], ...]
     create_size: int | None
     unused: Unused
     verify: bool
@@ -101,12 +104,13 @@ class RestoreWork:
 
 @dataclass(frozen=True, slots=True)
 class CloneWork:
-    """`report`: the source as it was inspected; its volumes' maps say what is copied."""
+    """`report`: the source as it was inspected; its volumes' maps say what is copied. `mark`: see activity."""
 
     source: str
     report: DiskReport
     write: WriteWork
     live: bool
+    mark: tuple[int, ...]
 
 
 W = TypeVar("W")

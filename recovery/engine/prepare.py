@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 
 from formats.archive.opening import is_archive, open_archive
 from formats.base.errors import RecoveryError, Refused
 from formats.base.source import FileSource
+from recovery.engine.activity import write_mark
 from recovery.engine.cancel import CancelToken
 from recovery.engine.device import open_source
 from recovery.engine.identity import ABSENT, DeviceIdentity, identify
@@ -31,10 +33,11 @@ def prepare_backup(
 ) -> Plan[BackupWork]:
     """Inspect all sources and plan. Raises RecoveryError. `on_look` is told what is looked at."""
     check = (cancel or CancelToken()).check
-    disks: list[tuple[DeviceIdentity, DiskReport]] = []
+    disks: list[tuple[DeviceIdentity, DiskReport, tuple[int, ...]]] = []
     on_source = False
     for path in request.sources:
         with open_source(path, allow_mounted=request.force_live) as source:
+            mark = write_mark(source.identity)
             report = inspect_source(
                 source,
                 numbers=request.numbers,
@@ -42,10 +45,11 @@ def prepare_backup(
                 on_volume=on_look,
                 check=check,
             )
-            disks.append((source.identity, report))
+            disks.append((source.identity, report, mark))
         if request.archive != "-":
             on_source = on_source or holds_path(path, request.archive)
-    return plan_backup(request, disks, archive_on_source=on_source)
+    twice = any(same_thing(a, b) is not Overlap.NONE for a, b in combinations(request.sources, 2))
+    return plan_backup(request, disks, archive_on_source=on_source, twice=twice)
 
 
 def prepare_restore(request: RestoreRequest, on_look: OnLook = _quiet) -> Plan[RestoreWork]:
@@ -75,6 +79,7 @@ def prepare_clone(
             "Choose another target.",
         )
     with open_source(request.source, allow_mounted=request.force_live) as source:
+        mark = write_mark(source.identity)
         report = inspect_source(
             source,
             numbers=frozenset({request.partition[0]}) if request.partition else None,
@@ -84,7 +89,7 @@ def prepare_clone(
         )
         identity = source.identity
     facts = look_at_target(request.target, on_look)
-    return plan_clone(request, identity, report, facts, overlap=overlap)
+    return plan_clone(request, identity, report, facts, overlap=overlap, mark=mark)
 
 
 def plan_verify(archive: str) -> Plan[str]:
@@ -120,7 +125,7 @@ def _shares(target: str, archive: str) -> bool:
 def inspect_path(path: str, on_look: OnLook = _quiet) -> DiskReport:
     """Look at a device or image file without planning anything; a mounted one is looked at as it is."""
     with open_source(path, allow_mounted=True) as source:
-        return inspect_source(source, on_volume=on_look)
+        return inspect_source(source, follow=False, on_volume=on_look)
 
 
 def is_jurymast_archive(path: str) -> bool:

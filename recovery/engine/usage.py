@@ -25,6 +25,8 @@ _ADVICE = {
     errno.EROFS: "It is read-only: check the switch on the card or adapter, and how it is mounted.",
     errno.EACCES: "The right to do this is missing: run as root.",
     errno.EPERM: "The right to do this is missing: run as root.",
+    errno.ENOTCONN: "The server behind this file is gone: connect again, then start again.",
+    errno.ESTALE: "The server behind this file replaced or lost it: connect again, then start again.",
     errno.ETIMEDOUT: "The device does not answer: check its cable and power.",
     errno.EREMOTEIO: "The device reported a defect. The kernel's log (dmesg) tells more.",
     errno.EBADMSG: "The device reported a checksum error of its own.",

@@ -18,13 +18,14 @@ from formats.archive.record import Encoded, digest_of, encode
 from formats.archive.sink import FileSink, PipeSink
 from formats.archive.verify import verify, verify_tail
 from formats.archive.writer import ArchiveWriter
-from formats.base.errors import Corrupt, DeviceError
+from formats.base.errors import Corrupt, DeviceError, Refused
 from formats.base.extent import Extent, ExtentList
 from formats.base.problem import Problem, Severity
 from formats.base.source import BlockSource, Window
 from formats.base.zeros import is_zero
 from fs.registry import Handling
 from recovery import __version__
+from recovery.engine.activity import write_mark
 from recovery.engine.device import DeviceSource, open_source
 from recovery.engine.events import Outcome, StepProgress
 from recovery.engine.gather import Batch, Reader
@@ -63,10 +64,10 @@ def run(plan: Plan[BackupWork], job: Job) -> None:
     work = plan.work
     sources: list[DeviceSource] = []
     try:
-        for identity, (path, _) in zip(plan.sources, work.disks, strict=True):
+        for identity, (path, _, mark) in zip(plan.sources, work.disks, strict=True):
             source = open_source(path, allow_mounted=work.live)
             sources.append(source)
-            _same_source(identity, source)
+            _same_source(identity, source, mark, work.live)
         volumes = _volumes(plan)
         sink = PipeSink(os.dup(1)) if work.archive == "-" else FileSink(Path(work.archive), work.split)
         archive_id = os.urandom(16)
@@ -74,12 +75,13 @@ def run(plan: Plan[BackupWork], job: Job) -> None:
         try:
             writer = ArchiveWriter(sink, manifest)
             _capture_all(job, writer, sources, volumes)
+            changed = _changed_sources(job, work, sources)
             if work.verify and sink.readable:
                 _read_back(job, writer, volumes)
             else:
                 job.report.checked = False
             with job.step():
-                _finish(job, plan, writer, volumes)
+                _finish(job, plan, writer, volumes, changed)
         except BaseException as error:
             if not (isinstance(error, DeviceError) and error.device in {s.name for s in sources}):
                 sink.abort()
@@ -92,15 +94,17 @@ def run(plan: Plan[BackupWork], job: Job) -> None:
             source.close()
 
 
-def _same_source(identity: DeviceIdentity, source: DeviceSource) -> None:
-    moved = identity.differences(identify(source.name))
+def _same_source(identity: DeviceIdentity, source: DeviceSource, mark: tuple[int, ...], live: bool) -> None:
+    moved = identity.differences(source.identity)
+    if not moved and not live and write_mark(source.identity) != mark:
+        moved = ["it was written to"]
     if moved:
-        raise Corrupt("source", 0, f"is not what was inspected: {'; '.join(moved)}", source=source.name)
+        raise Refused(f"{source.name} is not what was inspected any more: {'; '.join(moved)}.", "Start again.")
 
 
 def _volumes(plan: Plan[BackupWork]) -> list[_Volume]:
     found = []
-    for disk, (_, report) in enumerate(plan.work.disks):
+    for disk, (_, report, _) in enumerate(plan.work.disks):
         if plan.work.whole_disks and len(report.areas):
             record = VolumeRecord(report.size, report.sector_size, disk, 0, "areas", 0)
             found.append(_Volume(disk, Extent(0, report.size), report.areas, record, None, "table and boot areas"))
@@ -111,16 +115,8 @@ def _volumes(plan: Plan[BackupWork]) -> list[_Volume]:
             record = VolumeRecord(
                 volume.extent.length, report.sector_size, disk, volume.extent.start, role, volume.number
             )
-            found.append(_Volume(disk, volume.extent, volume.map.extents, record, volume, volume_title(volume)))
+            found.append(_Volume(disk, volume.extent, volume.map.extents, record, volume, volume.title))
     return found
-
-
-def volume_title(volume: VolumeReport) -> str:
-    """Its name for people."""
-    identity = volume.content.identity
-    name = f"partition {volume.number}" if volume.partition else "whole disk"
-    kind = identity.kind or "unknown contents"
-    return f"{name} ({kind}{', ' + identity.label if identity.label else ''})"
 
 
 def _manifest(plan: Plan[BackupWork], job: Job, archive_id: bytes, volumes: list[_Volume]) -> Manifest:
@@ -132,7 +128,7 @@ def _manifest(plan: Plan[BackupWork], job: Job, archive_id: bytes, volumes: list
             "whole": plan.work.whole_disks,
             "table": report.table.to_json(),
         }
-        for identity, (_, report) in zip(plan.sources, plan.work.disks, strict=True)
+        for identity, (_, report, _) in zip(plan.sources, plan.work.disks, strict=True)
     )
     details = {
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(plan.created)),
@@ -184,6 +180,17 @@ def _capture_all(job: Job, writer: ArchiveWriter, sources: list[DeviceSource], v
             first = next(iter(volume.unreadable)).start
             job.problem(volume.title, Problem(Severity.ERROR, "source.unreadable", text, first))
     writer.end_data()
+
+
+def _changed_sources(job: Job, work: BackupWork, sources: list[DeviceSource]) -> bool:
+    """True when somebody wrote to a source that was meant to stand still."""
+    changed = False
+    for source, (path, _, mark) in zip(sources, work.disks, strict=True):
+        if not work.live and write_mark(source.identity) != mark:
+            changed = True
+            text = "Somebody wrote to it while it was imaged: the image mixes two states. Make it again."
+            job.problem(path, Problem(Severity.ERROR, "source.changed", text))
+    return changed
 
 
 def _capture(
@@ -287,7 +294,7 @@ def _prove(reader: ArchiveReader, number: int, volume: _Volume, check: Callable[
     )
 
 
-def _finish(job: Job, plan: Plan[BackupWork], writer: ArchiveWriter, volumes: list[_Volume]) -> None:
+def _finish(job: Job, plan: Plan[BackupWork], writer: ArchiveWriter, volumes: list[_Volume], changed: bool) -> None:
     report = job.report
     for volume in volumes:
         result = VolumeResult(
@@ -303,7 +310,7 @@ def _finish(job: Job, plan: Plan[BackupWork], writer: ArchiveWriter, volumes: li
             tuple(p.path for p in volume.report.map.excluded) if volume.report and volume.report.map else (),
         )
         report.volumes.append(result)
-    failed = any(v.proof.verdict is Verdict.FAILED or len(v.unreadable) for v in volumes)
+    failed = changed or any(v.proof.verdict is Verdict.FAILED or len(v.unreadable) for v in volumes)
     report.outcome = Outcome.LOSSES if failed else Outcome.OK
     totals = writer.totals
     report.numbers = {

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from formats.base.errors import DeviceError, Refused
 from formats.base.extent import ExtentList
+from formats.base.problem import Problem, Severity
 from formats.base.source import Window
 from formats.base.zeros import is_zero
+from recovery.engine.activity import write_mark
 from recovery.engine.device import open_source
-from recovery.engine.events import StepProgress
+from recovery.engine.events import Outcome, StepProgress
 from recovery.engine.gather import Batch, Reader
 from recovery.engine.identity import identify
 from recovery.engine.imprint import Imprinter, Piece
@@ -21,7 +25,9 @@ def run(plan: Plan[CloneWork], job: Job) -> None:
     """Run an accepted plan. Fills job.report; raises RecoveryError when it could not be completed."""
     work = plan.work
     with open_source(work.source, allow_mounted=work.live) as disk:
-        moved = plan.sources[0].differences(identify(work.source))
+        moved = plan.sources[0].differences(disk.identity)
+        if not moved and not work.live and write_mark(disk.identity) != work.mark:
+            moved = ["it was written to"]
         if moved:
             raise Refused(f"{work.source} is not what was inspected: {'; '.join(moved)}.", "Plan again.")
 
@@ -46,16 +52,17 @@ def run(plan: Plan[CloneWork], job: Job) -> None:
             )
             bad: list[tuple[int, int]] = []
 
-            def consume(found: tuple[Batch, bool]) -> None:
-                batch, zero = found
+            def consume(found: tuple[Batch, list[Piece]]) -> None:
+                batch, pieces = found
                 bad.extend(batch.unreadable)
-                imprinter.put(placement, Piece(batch.start, len(batch.data), None if zero else batch.data))
+                for piece in pieces:
+                    imprinter.put(placement, piece)
                 disk.drop_cache(base + batch.start, len(batch.data))
                 progress.advance(batch.used)
 
             run_pipeline(
                 reader.batches(),
-                lambda batch: (batch, is_zero(batch.data)),
+                lambda batch: (batch, _pieces(batch, job.settings.block_size)),
                 consume,
                 workers=job.settings.workers,
                 cancel=job.cancel,
@@ -64,3 +71,20 @@ def run(plan: Plan[CloneWork], job: Job) -> None:
             return ExtentList(bad)
 
         run_write(plan, job, work.write, feed, disk.read_at)
+        if not work.live and write_mark(disk.identity) != work.mark:
+            text = "Somebody wrote to it while it was copied: the copy mixes two states. Make it again."
+            job.problem(work.source, Problem(Severity.ERROR, "source.changed", text))
+            job.report.outcome = Outcome.LOSSES
+
+
+def _pieces(batch: Batch, step: int) -> list[Piece]:
+    """Neighbouring blocks of zeros, and of data, as one piece each."""
+    out: list[Piece] = []
+    runs = [(at, is_zero(batch.data[at : at + step])) for at in range(0, len(batch.data), step)]
+    for zero, group in groupby(runs, key=lambda run: run[1]):
+        blocks = [at for at, _ in group]
+        start, end = blocks[0], min(blocks[-1] + step, len(batch.data))
+        whole = start == 0 and end == len(batch.data)
+        data = None if zero else batch.data if whole else batch.data[start:end]
+        out.append(Piece(batch.start + start, end - start, data))
+    return out

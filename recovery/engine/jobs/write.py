@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from formats.base.errors import RecoveryError
@@ -16,6 +17,7 @@ from recovery.engine.imprint import Imprinter, copy_areas
 from recovery.engine.job import Job
 from recovery.engine.plan import Placement, Plan, WriteWork
 from recovery.engine.report import VolumeResult
+from recovery.engine.sysblock import PartitionNode
 
 _LOST_NAMED = 1000
 
@@ -31,15 +33,30 @@ def run_write(plan: Plan[Any], job: Job, work: WriteWork, feed: Feed, read_area:
     if plan.target is None:
         raise RuntimeError("a plan that writes needs a target")
     fresh = plan.target.kind == ABSENT
+    try:
+        _write(plan, job, work, feed, read_area, fresh)
+    except BaseException:
+        if fresh:  # we made it, and it is not what it should be
+            Path(plan.target.path).unlink(missing_ok=True)
+        raise
+
+
+def _write(
+    plan: Plan[Any], job: Job, work: WriteWork, feed: Feed, read_area: Callable[[int, int], bytes], fresh: bool
+) -> None:
+    if plan.target is None:
+        raise RuntimeError("a plan that writes needs a target")
     with open_target(WriteTicket(plan.target, plan.plan_id), create_size=work.create_size) as target:
         imprinter = Imprinter(target, fresh=fresh, keep_ledger=work.verify)
         try:
             _blank(job, work, target, imprinter, fresh)
             lost = [_copy(job, placement, imprinter, feed) for placement in work.placements]
             with job.step():
-                whole = Placement(0, 0, target.size, target.size, 0, "areas")
-                copy_areas(read_area, work.areas, imprinter, whole)
+                whole = Placement(0, 0, 0, target.size, target.size, work.areas.total, "table and boot areas")
+                lost.append(copy_areas(read_area, work.areas, imprinter, whole))
                 imprinter.settle()
+                if len(lost[-1]):
+                    _result(job, whole, lost[-1])
             if work.verify:
                 with job.step() as progress:
                     imprinter.check(progress, job.cancel)
@@ -71,7 +88,12 @@ def _blank(job: Job, work: WriteWork, target: DeviceTarget, imprinter: Imprinter
 def _copy(job: Job, placement: Placement, imprinter: Imprinter, feed: Feed) -> ExtentList:
     with job.step() as progress:
         lost = feed(placement, imprinter, progress)
-    result = VolumeResult(placement.title, placement.volume, "", placement.image_bytes)
+    _result(job, placement, lost)
+    return lost
+
+
+def _result(job: Job, placement: Placement, lost: ExtentList) -> None:
+    result = VolumeResult(placement.title, placement.number, "", placement.image_bytes)
     if len(lost):
         result.lost = [(e.start, e.end) for _, e in zip(range(_LOST_NAMED), lost, strict=False)]
         result.lost_bytes = lost.total
@@ -81,7 +103,6 @@ def _copy(job: Job, placement: Placement, imprinter: Imprinter, feed: Feed) -> E
     else:
         result.proof = "complete"
     job.report.volumes.append(result)
-    return lost
 
 
 def _write_table(job: Job, work: WriteWork, target: DeviceTarget) -> None:
@@ -92,7 +113,7 @@ def _write_table(job: Job, work: WriteWork, target: DeviceTarget) -> None:
     target.flush()
     if work.table:
         try:
-            target.reread_table()
+            target.reread_table([PartitionNode("", number, start, size) for number, start, size in work.nodes])
         except RecoveryError as error:
             text = f"The system still shows the old partitions: {error} Unplug the disk or restart before using it."
             job.problem(target.name, Problem(Severity.WARNING, "target.table_not_reread", text))

@@ -25,12 +25,19 @@ class BackupRequest:
 
 
 def plan_backup(
-    request: BackupRequest, disks: Sequence[tuple[DeviceIdentity, DiskReport]], *, archive_on_source: bool
+    request: BackupRequest,
+    disks: Sequence[tuple[DeviceIdentity, DiskReport, tuple[int, ...]]],
+    *,
+    archive_on_source: bool,
+    twice: bool,
 ) -> Plan[BackupWork]:
-    """Decide what goes into the archive. `archive_on_source`: it would lie on one of the disks it images.
+    """Decide what goes into the archive. `disks`: each with its activity.write_mark() from before it was inspected.
 
-    Raises Refused with words.
+    `archive_on_source`: it would lie on one of the disks it images. `twice`: two sources share storage. Raises
+    Refused with words.
     """
+    if twice:
+        raise Refused("Two of the sources are the same disk, or one is a part of the other.", "Name each disk once.")
     if archive_on_source:
         raise Refused(
             f"{request.archive} would lie on the disk that is backed up.",
@@ -38,7 +45,7 @@ def plan_backup(
         )
     if request.numbers is not None and len(disks) > 1:
         raise Refused("Partitions can be chosen from one disk at a time.", "Make one archive for each disk.")
-    for _, report in disks:
+    for _, report, _ in disks:
         found = {v.number for v in report.volumes}
         missing = sorted((request.numbers or frozenset()) - found)
         if missing:
@@ -51,17 +58,15 @@ def plan_backup(
     whole = request.numbers is None
     steps: list[Step] = []
     warnings: list[str] = []
-    for identity, report in disks:
+    for identity, report, _ in disks:
         if whole and len(report.areas):
             steps.append(Step(f"Save the partition table and boot areas of {identity.path}", report.areas.total))
         for volume in report.volumes:
             if volume.map is None:
                 raise RuntimeError("a backup plan needs maps")
-            name = f"partition {volume.number}" if volume.partition else "the whole volume"
-            kind = volume.content.identity.kind or "unknown contents"
-            steps.append(Step(f"Save {name} ({kind}) of {identity.path}", volume.map.extents.total))
+            steps.append(Step(f"Save {volume.title} of {identity.path}", volume.map.extents.total))
             if volume.map.why_raw:
-                warnings.append(f"{name}: {volume.map.why_raw}")
+                warnings.append(f"{volume.title}: {volume.map.why_raw}")
         warnings += [p.text for p in report.table.problems]
     if request.force_live:
         warnings.append("The source is in use: the image is at best what a power cut would leave (crash-consistent).")
@@ -71,17 +76,17 @@ def plan_backup(
     else:
         warnings.append("The archive will not be read back: it will be stored, but not proven.")
     steps.append(Step("Complete the archive", 0))
-    names = ", ".join(identity.path for identity, _ in disks)
+    names = ", ".join(identity.path for identity, _, _ in disks)
     return Plan(
         job="backup",
         title=f"Back up {names} to {'standard output' if request.archive == '-' else request.archive}",
-        sources=tuple(identity for identity, _ in disks),
+        sources=tuple(identity for identity, _, _ in disks),
         target=None,
         steps=tuple(steps),
         losses=(),
         warnings=tuple(warnings),
         work=BackupWork(
-            tuple((identity.path, report) for identity, report in disks),
+            tuple((identity.path, report, mark) for identity, report, mark in disks),
             request.archive,
             whole,
             request.split,

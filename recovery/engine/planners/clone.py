@@ -8,7 +8,7 @@ from formats.base.errors import Refused
 from formats.base.extent import Extent
 from formats.table.model import Scheme
 from recovery.engine.identity import DeviceIdentity
-from recovery.engine.inspection import DiskReport, VolumeReport
+from recovery.engine.inspection import DiskReport
 from recovery.engine.plan import CloneWork, Plan, Unused, now
 from recovery.engine.planners.writing import (
     TargetFacts,
@@ -36,9 +36,17 @@ class CloneRequest:
 
 
 def plan_clone(
-    request: CloneRequest, source: DeviceIdentity, report: DiskReport, target: TargetFacts, *, overlap: bool
+    request: CloneRequest,
+    source: DeviceIdentity,
+    report: DiskReport,
+    target: TargetFacts,
+    *,
+    overlap: bool,
+    mark: tuple[int, ...],
 ) -> Plan[CloneWork]:
     """Decide where everything goes and what is lost. `overlap`: source and target share storage.
+
+    `mark`: the source's activity.write_mark() when it was inspected.
 
     Raises Refused or Unsupported, with words.
     """
@@ -49,7 +57,7 @@ def plan_clone(
         )
     check_target(target)
     number: int | None = None
-    warnings = [f"{volume_name(v)}: {v.map.why_raw}" for v in report.volumes if v.map and v.map.why_raw]
+    warnings = [f"{v.title}: {v.map.why_raw}" for v in report.volumes if v.map and v.map.why_raw]
     warnings += [p.text for p in report.table.problems]
     if request.partition is not None:
         wanted, to = request.partition
@@ -79,16 +87,9 @@ def plan_clone(
         steps=write_steps(work, request.target, "Copy"),
         losses=losses_of(target, number),
         warnings=tuple(warnings),
-        work=CloneWork(request.source, report, work, request.force_live),
+        work=CloneWork(request.source, report, work, request.force_live, mark),
         created=now(),
     )
-
-
-def volume_name(volume: VolumeReport) -> str:
-    """Its name for people."""
-    identity = volume.content.identity
-    name = f"partition {volume.number}" if volume.partition else "whole disk"
-    return f"{name} ({identity.kind or 'unknown contents'}{', ' + identity.label if identity.label else ''})"
 
 
 def _facts(index: int, report: DiskReport) -> VolumeFacts:
@@ -99,6 +100,6 @@ def _facts(index: int, report: DiskReport) -> VolumeFacts:
         volume.extent.start,
         volume.extent.length,
         volume.map.extents.total if volume.map else 0,
-        volume_name(volume),
+        volume.title,
         report.sector_size,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from formats.base.errors import Refused, Unsupported
 from formats.base.extent import Extent, ExtentList
-from formats.base.units import MiB
+from formats.base.units import MiB, in_words
 from formats.table.model import PartitionTable
 from formats.table.write import build_table, minimum_size, wipe_extents
 from recovery.engine.identity import ABSENT, DeviceIdentity
@@ -76,13 +76,14 @@ def place_disk(
     needed = max([minimum_size(table)] + [v.offset + v.size for v in volumes])
     if size < needed:
         raise Refused(
-            f"{target.identity.path} has {size} bytes; {needed} are needed, {needed - size} more.",
+            f"{target.identity.path} is too small by {in_words(needed - size)}: it has {size} bytes, and {needed} "
+            "are needed.",
             "Choose a larger target, or shrink the last partition of the source first.",
         )
     writes = build_table(table, size, sector)
     own = ExtentList((w.offset, w.offset + len(w.data)) for w in writes)
     old = ExtentList(region.extent for region in table.regions)
-    placements = tuple(Placement(v.index, v.offset, v.size, v.size, v.image_bytes, v.title) for v in volumes)
+    placements = tuple(Placement(v.index, v.number, v.offset, v.size, v.size, v.image_bytes, v.title) for v in volumes)
     wipe = ExtentList() if target.absent else wipe_extents(size, sector).union(_edges(placements))
     return WriteWork(
         placements=placements,
@@ -90,6 +91,7 @@ def place_disk(
         areas=areas.clip(0, size).subtract(old).subtract(own),
         wipe=wipe,
         table=writes,
+        nodes=tuple((p.number, p.extent.start, p.extent.length) for p in table.partitions) if writes else (),
         create_size=size if target.absent else None,
         unused=unused,
         verify=verify,
@@ -103,17 +105,20 @@ def place_volume(volume: VolumeFacts, room: Extent, target: TargetFacts, unused:
         room = Extent(0, volume.size)
     if room.length < volume.size:
         raise Refused(
-            f"{volume.title} needs {volume.size} bytes; the target has {room.length}, "
-            f"{volume.size - room.length} too few.",
+            f"The target is too small by {in_words(volume.size - room.length)}: it has {room.length} bytes, and "
+            f"{volume.title} needs {volume.size}.",
             "Choose a larger partition or disk.",
         )
-    placement = Placement(volume.index, room.start, volume.size, room.length, volume.image_bytes, volume.title)
+    placement = Placement(
+        volume.index, volume.number, room.start, volume.size, room.length, volume.image_bytes, volume.title
+    )
     return WriteWork(
         placements=(placement,),
         areas_volume=None,
         areas=ExtentList(),
         wipe=ExtentList() if target.absent else _edges((placement,)),
         table=(),
+        nodes=(),
         create_size=volume.size if target.absent else None,
         unused=unused,
         verify=verify,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from formats.base.extent import ExtentList
 from formats.base.source import FileSource
 from fs.fat.volume import FatVolume, open_volume
 from tests.support.fat_images import BAD_CLUSTERS, FAT
-from tests.support.partclone import used_map
+from tests.support.partclone import PartcloneMap, used_map
 from tests.support.tools import need, run
 from tests.support.tree import SIZES, populate
 from tests.unit.fs.fat.conftest import Image
@@ -21,6 +23,17 @@ TREE = {name for name in FAT if "fragmented" not in name}
 PARTCLONE = sorted(name for name in FAT if not name.startswith("fat12") and name != "fat32-active1")
 
 
+@pytest.fixture(scope="module")
+def partclone(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[PartcloneMap]]]:
+    """What partclone counts as used. It sleeps for two seconds on each image, so they run side by side."""
+    need("partclone.fat16")
+    with ThreadPoolExecutor(len(PARTCLONE)) as pool:
+        yield {
+            name: pool.submit(used_map, f"partclone.{name[:5]}", image(name), tmp_path_factory.mktemp("partclone"))
+            for name in PARTCLONE
+        }
+
+
 def sleuthkit_runs(text: str) -> set[tuple[int, int]]:
     """The runs of sectors that fsstat lists as chains, as (first, end)."""
     listed = text.split("FAT CONTENTS")[1]
@@ -28,11 +41,12 @@ def sleuthkit_runs(text: str) -> set[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("name", PARTCLONE)
-def test_allocated_as_partclone(image: Image, tmp_path: Path, name: str) -> None:
+def test_allocated_as_partclone(image: Image, partclone: dict[str, Future[PartcloneMap]], name: str) -> None:
     path = image(name)
     with FileSource(path) as source:
         volume = open_volume(source)
-        theirs = used_map(f"partclone.{volume.identity.kind}", path, tmp_path)
+        theirs = partclone[name].result()
+        assert theirs.file_system.lower() == volume.identity.kind
         assert volume.identity.size == theirs.device_size
         used = ExtentList(volume.allocated())
     expected = theirs.extents.clip(0, theirs.device_size)
@@ -58,9 +72,7 @@ def test_allocated_as_sleuthkit(image: Image, name: str) -> None:
     total = used.end // 512 if used.end > (int(last) + 1) * 512 else int(last) + 1
     tail = (int(last) + 1, volume.identity.size // 512)
     expected = ExtentList(
-        (a * 512, b * 512)
-        for a, b in [(0, first), tail, *sleuthkit_runs(text)]
-        if a < b and b <= max(total, tail[1])
+        (a * 512, b * 512) for a, b in [(0, first), tail, *sleuthkit_runs(text)] if a < b and b <= max(total, tail[1])
     )
     assert used == expected
 
@@ -105,6 +117,7 @@ def test_files_lie_where_sleuthkit_says(image: Image, name: str) -> None:
             sectors = range(reference.extent.start // 512, reference.extent.end // 512)
             ours.setdefault(reference.owner, set()).update(sectors)
         sector_size = 4096 if name.endswith("4k") else 512
+        per_cluster = volume.identity.block_size // 512
     listed = run("fls", "-r", "-p", "-F", "-u", "-f", kind, path)
     inodes = re.findall(r"^r/r (\d+):\t(.+)$", listed, re.M)
     checked = 0
@@ -116,7 +129,10 @@ def test_files_lie_where_sleuthkit_says(image: Image, name: str) -> None:
         tail = text.split("Sectors:")[1].split("\n\n")[0]
         scale = sector_size // 512
         numbers = {int(n) * scale + i for n in tail.split() for i in range(scale)}
-        assert numbers == ours.get(owner, set()), owner
+        numbers.discard(0)  # istat fills its last line up
+        mine = ours.get(owner, set())
+        assert numbers <= mine, owner
+        assert len(mine) == -(-len(numbers) // per_cluster) * per_cluster, "whole clusters"
         checked += 1
     assert checked >= 20
 

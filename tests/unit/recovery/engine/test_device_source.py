@@ -6,8 +6,10 @@ import errno
 import hashlib
 import os
 import random
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -178,6 +180,25 @@ def test_reading_changes_nothing(tmp_path: Path) -> None:
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.write(source.fileno(), b"x")
     assert (hashlib.sha256(image.read_bytes()).digest(), image.stat().st_mtime_ns) == (before, changed)
+
+
+@pytest.mark.root
+def test_a_medium_that_vanishes_while_it_is_read(image: Path, tmp_path: Path) -> None:
+    with bad_sectors(image, [], tmp_path) as path:
+        source = open_source(path)
+        assert len(source.read_at(0, 512)) == 512
+        run("fusermount3", "-uz", path.parent)
+        subprocess.run(["fusermount3", "-u", path.parent], check=False, capture_output=True)
+        servers = run("pgrep", "-f", f"nbdfuse {path}").split()
+        for pid in servers:
+            os.kill(int(pid), signal.SIGKILL)
+        with pytest.raises(DeviceError) as caught:
+            for _ in range(100):
+                source.drop_cache(0, SIZE)
+                source.read_at(2 * MIB, 512)
+                time.sleep(0.02)
+        assert caught.value.errno in (errno.ENOTCONN, errno.ECONNABORTED, errno.EIO, errno.ENXIO)
+        source.close()
 
 
 def test_too_large_a_direct_read_is_refused(tmp_path: Path) -> None:
