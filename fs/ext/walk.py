@@ -125,9 +125,11 @@ class MetadataWalk:
         if not marked:
             return
         for inode in self._table(group, _between(runs, used), marked=False):
-            place = f"inode bitmap of group {group}"
-            self.report(Inconsistent(place, groups.inode_bitmap[group] * sb.block_size, f"inode {inode.number} has "
-                                     f"{inode.links} links and is called free"))  # fmt: skip
+            bitmap = f"inode bitmap of group {group}"
+            offset = groups.inode_bitmap[group] * sb.block_size
+            self.report(
+                Inconsistent(bitmap, offset, f"inode {inode.number} has {inode.links} links and is called free")
+            )
             yield from self._inode(inode)
 
     def _table(self, group: int, runs: list[tuple[int, int]], marked: bool) -> Iterator[Inode]:
