@@ -84,6 +84,8 @@ def _detect(source: BlockSource, own: int, sizes: list[int]) -> PartitionTable:
         return _no_table(source, own)
     pair, evidence = _find_gpt(source, sizes, boot)
     own_partitions = boot is not None and boot.indicators_valid and bool(boot.used) and boot.protective is None
+    if unreadable and pair and isinstance(pair.primary.error, DeviceError):
+        evidence = True  # where the table begins nothing can be read: a sound copy at the end is what is left of it
     if pair and pair.usable and evidence and not own_partitions:
         return _gpt_table(source, pair, zero, boot, own, unreadable)
     if unreadable:
@@ -106,7 +108,7 @@ def _mbr_or_nothing(
     source: BlockSource, own: int, zero: bytes, boot: BootRecord | None, problems: list[Problem]
 ) -> PartitionTable:
     label = _magic_at(source, _FOREIGN_LABELS)
-    if boot is None or (boot.used and not boot.indicators_valid) or label == "AIX":
+    if boot is None or not boot.indicators_valid or label == "AIX":
         if label:
             text = f"this looks like a disk label of kind {label}, which is not read: the disk is taken as one volume"
             problems.append(Problem(Severity.WARNING, "table.unknown_label", text, 0))
@@ -115,7 +117,7 @@ def _mbr_or_nothing(
             problems.append(Problem(Severity.INFO, "mbr.not_a_table", text, 446))
         return _no_table(source, own, problems)
     on_disk = [r for r in boot.used if r.start_sectors * own < source.size]
-    if not on_disk and (not boot.indicators_valid or _magic_at(source, _SUPERBLOCKS)):
+    if not on_disk and _magic_at(source, _SUPERBLOCKS):
         return _no_table(source, own, problems)
     table = mbr.assemble(source, zero, boot, own)
     return replace(table, problems=tuple(problems) + table.problems)

@@ -189,8 +189,8 @@ def assemble(source: BlockSource, pair: Pair, sector_zero: bytes, hybrid: bool) 
         problems=tuple(problems),
         regions=tuple(regions),
         hybrid=hybrid,
-        first_usable=header.first_usable_lba * size,
-        last_usable=(header.last_usable_lba + 1) * size,
+        first_usable=min(header.first_usable_lba * size, source.size),
+        last_usable=min((header.last_usable_lba + 1) * size, source.size),
     )
 
 
@@ -233,6 +233,10 @@ def _copy_problems(pair: Pair) -> Iterator[Problem]:
     elif end_lba < last:
         text = f"the backup GPT belongs to LBA {last}, the last of the disk; the GPT places it at LBA {end_lba}"
         yield Problem(Severity.WARNING, "gpt.backup_not_at_end", text, end_lba * size)
+    header = primary or backup
+    if header and end_lba <= last < header.last_usable_lba:
+        text = f"the usable range ends at LBA {header.last_usable_lba}, the disk at LBA {last}"
+        yield Problem(Severity.WARNING, "gpt.usable_beyond_disk", text, header.my_lba * size + 0x30)
 
 
 def _content(copy: Copy) -> tuple[object, ...]:

@@ -77,7 +77,7 @@ class PartitionTable:
     `partitions`: ascending by number. `disk_id`: GUID in capitals, or 8 hex digits, or ''. `containers`: extents
     of extended partitions. `hybrid`: a GPT whose sector 0 also lists partitions of its own. `first_usable` and
     `last_usable` (GPT, else 0): bytes; the usable range is [first_usable, last_usable), so `last_usable` is the
-    first byte *behind* the last usable sector.
+    first byte *behind* the last usable sector. Both are cut at the end of the disk.
     """
 
     scheme: Scheme

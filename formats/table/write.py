@@ -194,13 +194,16 @@ def _rebuilt(table: PartitionTable, last: int) -> Iterator[TableWrite]:
         )
     backup_lba = last - sectors
     if backup and backup.header.my_lba == last and backup.header.array_sectors == sectors:
-        backup_lba = backup.header.entries_lba
+        found_lba = backup.header.entries_lba
+        backup_lba = found_lba if found_lba > half.last_lba_used else backup_lba
+    # A range that was made smaller on purpose stays so on the same disk, unless a partition already leaves it.
     placed = used.alternate_lba if used.my_lba == 1 else used.my_lba
-    last_usable = used.last_usable_lba if placed == last else backup_lba - 1
-    last_usable = min(last_usable, backup_lba - 1)
+    wanted = max(used.last_usable_lba, half.last_lba_used) if placed == last else backup_lba - 1
+    last_usable = min(wanted, backup_lba - 1)
     if half.last_lba_used > last_usable or used.first_usable_lba > last_usable + 1:
         raise Refused(
-            f"a partition ends at LBA {half.last_lba_used}, and the last usable LBA of the target is {last_usable}",
+            f"partitions or the first usable sector reach LBA {max(half.last_lba_used, used.first_usable_lba)}, "
+            f"and the backup GPT of a disk of {(last + 1) * size} bytes begins at LBA {backup_lba}",
             f"the target must have at least {half.sectors_needed * size} bytes",
         )
     checksum = crc32(half.array[: used.array_bytes])

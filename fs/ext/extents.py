@@ -17,7 +17,8 @@ FAST_HEADER = Struct("<HHHHI")
 FAST_INDEX = Struct("<IIHH")
 FAST_LEAF = Struct("<IHHI")
 MAGIC = 0xF30A
-MAX_DEPTH = 5  # five levels of 340 entries are more than 2^32 blocks can need
+MAX_DEPTH = 5  # four levels of 340 entries are more than 2^32 blocks can need; Linux refuses deeper trees
+DEPTH_FOLLOWED = 32  # e2fsck follows deeper ones, so their blocks must be in a copy too
 LOGICAL_END = 1 << 32  # blocks
 UNWRITTEN_ABOVE = 32768  # ee_len
 
@@ -27,7 +28,7 @@ def extent_runs(ctx: Context, inode: Inode) -> Iterator[MapRun]:
 
     A damaged node or extent is reported, and the walk goes on behind it. Raises WalkExhausted.
     """
-    yield from _node(ctx, inode, inode.block, inode.offset + 0x28, -1, 0, LOGICAL_END)
+    return _node(ctx, inode, inode.block, inode.offset + 0x28, -1, 0, LOGICAL_END)
 
 
 def _node(ctx: Context, inode: Inode, data: bytes, offset: int, depth: int, low: int, high: int) -> Iterator[MapRun]:
@@ -36,11 +37,10 @@ def _node(ctx: Context, inode: Inode, data: bytes, offset: int, depth: int, low:
         entries, depth = _check_header(ctx, inode, data, offset, depth)
     except Corrupt as error:
         ctx.report(error)
-        return
+        return iter(())
     if depth:
-        yield from _index(ctx, inode, data, offset, depth, entries, low, high)
-    else:
-        yield from _leaf(ctx, inode, data, offset, entries, low, high)
+        return _index(ctx, inode, data, offset, depth, entries, low, high)
+    return _leaf(ctx, inode, data, offset, entries, low, high)
 
 
 def _check_header(ctx: Context, inode: Inode, data: bytes, offset: int, depth: int) -> tuple[int, int]:
@@ -56,9 +56,12 @@ def _check_header(ctx: Context, inode: Inode, data: bytes, offset: int, depth: i
     if entries > maximum or (entries == 0 and depth >= 0):
         raise Corrupt(name, offset + 2, "eh_entries", expected=f"1 to {maximum}", found=entries, source=source)
     if depth < 0:
-        if found_depth > MAX_DEPTH or (found_depth and not entries):
-            limit = MAX_DEPTH if entries else 0
-            raise Corrupt(name, offset + 6, "eh_depth", expected=f"0 to {limit}", found=found_depth, source=source)
+        limit = MAX_DEPTH if entries else 0
+        if found_depth > limit:
+            error = Corrupt(name, offset + 6, "eh_depth", expected=f"0 to {limit}", found=found_depth, source=source)
+            if not entries or found_depth > DEPTH_FOLLOWED:
+                raise error
+            ctx.report(error)
         return entries, found_depth
     if found_depth != depth:
         raise Corrupt(name, offset + 6, "eh_depth", expected=depth, found=found_depth, source=source)

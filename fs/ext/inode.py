@@ -20,6 +20,9 @@ from fs.ext.superblock import LARGE_DIR, SIXTY_FOUR_BIT, Superblock
 FAST_INODE = Struct("<HHIIIIIHHIII60sIIIIHHHHHH")
 FAST_EXTRA = Struct("<HH")
 _SEED = Struct("<II")
+_NUMBER = Struct("<I")
+_CHECKSUMS = Struct("<HHHH")  # l_i_checksum_lo, l_i_reserved, i_extra_isize, i_checksum_hi
+_LOW = Struct("<HH")
 
 BAD_BLOCKS_INODE, ROOT_INODE, RESIZE_INODE = 1, 2, 7
 EXTENTS_FLAG, INDEX_FLAG, EA_INODE_FLAG, INLINE_DATA_FLAG = 0x80000, 0x1000, 0x200000, 0x10000000
@@ -89,16 +92,15 @@ def checksum_complaint(sb: Superblock, number: int, raw: bytes) -> str:
     """What is wrong with the checksum of an inode, '' when it is right or there is none."""
     if not sb.metadata_csum or sb.creator_os != 0:
         return ""
-    head = _SEED.pack(number, int.from_bytes(raw[0x64:0x68], "little"))
-    found = int.from_bytes(raw[0x7C:0x7E], "little")
-    if len(raw) > 128:
-        extra, high = FAST_EXTRA.unpack_from(raw, 128)
-        if extra >= 4:
-            data = b"".join((head, raw[:0x7C], b"\0\0", raw[0x7E:0x82], b"\0\0", raw[0x84:]))
-            found |= high << 16
-            expected = crc32c_raw(data, sb.csum_seed)
-            return "" if found == expected else f"checksum: expected {expected:#010x}, found {found:#010x}"
-    data = b"".join((head, raw[:0x7C], b"\0\0", raw[0x7E:]))
+    found, _, extra, high = (
+        _CHECKSUMS.unpack_from(raw, 0x7C) if len(raw) > 128 else (*_LOW.unpack_from(raw, 0x7C), 0, 0)
+    )
+    head = _NUMBER.pack(number) + raw[0x64:0x68] + raw[:0x7C] + b"\0\0"
+    if extra >= 4:
+        expected = crc32c_raw(head + raw[0x7E:0x82] + b"\0\0" + raw[0x84:], sb.csum_seed)
+        found |= high << 16
+        return "" if found == expected else f"checksum: expected {expected:#010x}, found {found:#010x}"
+    data = head + raw[0x7E:]
     expected = crc32c_raw(data, sb.csum_seed) & 0xFFFF
     return "" if found == expected else f"checksum: expected {expected:#06x}, found {found:#06x}"
 

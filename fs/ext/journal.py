@@ -114,7 +114,7 @@ class _Scan:
         self.seed = crc32c_raw(raw.s_uuid)
         self.fast_commits = 0
         if self.features & INCOMPAT_FAST_COMMIT:
-            self.fast_commits = raw.s_num_fc_blks or DEFAULT_FAST_COMMIT_BLOCKS
+            self.fast_commits = max(2, raw.s_num_fc_blks or DEFAULT_FAST_COMMIT_BLOCKS)
         self.first: int = raw.s_first
         self.end: int = raw.s_maxlen - self.fast_commits
         self.start: int = raw.s_start
@@ -243,10 +243,13 @@ class _Scan:
             )
 
     def _check_fast_commits(self) -> None:
-        """Raises Unsupported when the fast commit area holds something that belongs to this log."""
+        """Raises Unsupported when the fast commit area holds something that belongs to this log.
+
+        Its first block is the one behind s_maxlen - s_num_fc_blks (seen with Linux 6.18 and e2fsprogs 1.47.0).
+        """
         if not self.fast_commits:
             return
-        tag, _, _, transaction = _FAST_COMMIT.unpack_from(self.log.read(self.end))
+        tag, _, _, transaction = _FAST_COMMIT.unpack_from(self.log.read(self.end + 1))
         distance = (transaction - self.sequence) & 0xFFFFFFFF
         if tag == FAST_COMMIT_HEAD and distance < 1 << 31:
             raise Unsupported("journal", f"replaying fast commits (of transaction {transaction})")

@@ -43,6 +43,7 @@ HEAD = struct.Struct("<II")  # type, length
 FULL_HEAD = struct.Struct("<IIBBHHH")
 RESIDENT = struct.Struct("<IHBB")
 NON_RESIDENT = struct.Struct("<QqHB5xqqq")
+SPAN = struct.Struct("<QqH")  # the first three of them, for the scan
 LIST_ENTRY = struct.Struct("<IHBBQQH")
 FILE_NAME_HEAD = struct.Struct("<Q48xIIBB")
 

@@ -87,10 +87,13 @@ class Claims:
 
     def add(self, first: int, end: int) -> None:
         """A record uses the clusters [first, end); what lies behind the source is left out."""
-        end = min(end, self._map.clusters)
+        if end > self._map.clusters:
+            end = self._map.clusters
         while first < end:
             index, at = divmod(first, SLAB_BITS)
-            length = min(end - first, SLAB_BITS - at)
+            length = end - first
+            if length > SLAB_BITS - at:
+                length = SLAB_BITS - at
             bucket = self._buckets.get(index)
             if bucket is None:
                 bucket = self._buckets[index] = array("Q")

@@ -56,6 +56,10 @@ class Index:
         # Blocks count in clusters, or in sectors of 512 bytes where a cluster holds several blocks.
         self._vcn_bytes = cluster if cluster <= self.block_size else STRIDE
         self.allocation = mft.open(found, INDEX_ALLOCATION, number, name)
+        limit = mft.geometry.clusters * cluster
+        if self.allocation is not None and self.allocation.size > limit:
+            text = "it is larger than the volume"
+            raise Corrupt(self._label, self._where, text, expected=limit, found=self.allocation.size)
         self._bitmap = mft.open(found, BITMAP, number, name) if self.allocation is not None else None
         if self.allocation is not None and (self._bitmap is None or not self.allocation.as_stored):
             raise Corrupt(self._label, self._where, "its blocks have no $BITMAP, or are compressed")
@@ -73,7 +77,7 @@ class Index:
         for first in range(0, count, step):
             number = min(step, count - first)
             used = self._bitmap.read_at(first >> 3, (number + 7) >> 3)
-            budget.spend(len(used), self._label)
+            budget.spend(max(len(used), STRIDE), self._label)
             if not any(used):
                 continue
             budget.spend(number * size, self._label)

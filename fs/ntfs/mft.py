@@ -7,8 +7,9 @@ records that lie inside $MFT. So the runs that are known are used to read the re
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from formats.base.errors import Corrupt, DeviceError, FormatError, Inconsistent, RecoveryError
+from formats.base.errors import Corrupt, DeviceError, FormatError, Inconsistent, RecoveryError, Unsupported
 from formats.base.problem import Severity
 from formats.base.source import BlockSource
 from fs.ntfs.attribute import (
@@ -27,6 +28,8 @@ from fs.ntfs.record import FILE, RecordHeader, apply_fixups, parse_record
 from fs.ntfs.stream import Stream, select
 
 MFT, MIRROR, LOG, VOLUME, ROOT, BITMAP_FILE, BAD_CLUSTERS = 0, 1, 2, 3, 5, 6, 8
+MAX_RUNS = 1_000_000  # of one file in memory, some 140 MB; the scan for the map needs none of them at once
+MAX_STEPS = 64  # how often the parts of $MFT may lie in a part not known before; Windows needs one or two
 MIRRORED = 4  # records that $MFTMirr repeats, at least
 
 
@@ -86,21 +89,31 @@ class Mft:
         data = bytearray(self.stream.read_at(number * size, size))
         return data, self._checked(data, number, self.record_offset(number))
 
-    def own_attributes(self, number: int, data: bytearray, header: RecordHeader) -> list[Attribute]:
-        """The attributes that stand in this record itself. Raises Corrupt."""
-        where = self.record_offset(number)
-        return list(attributes(data, 0, header.attributes, header.end, number, self.geometry.clusters, where))
+    def own_attributes(
+        self, number: int, data: bytearray, header: RecordHeader, *, data_runs: bool = True
+    ) -> list[Attribute]:
+        """The attributes that stand in this record itself. Raises Corrupt.
 
-    def attributes(self, number: int, budget: Budget | None = None) -> list[Attribute]:
+        `data_runs` False leaves out the runs of $DATA, of which a fragmented file has very many.
+        """
+        where, clusters = self.record_offset(number), self.geometry.clusters
+        found = attributes(data, 0, header.attributes, header.end, number, clusters, where)
+        if data_runs:
+            return list(found)
+        return [replace(part, runs=()) if part.type == DATA and part.runs else part for part in found]
+
+    def attributes(self, number: int, budget: Budget | None = None, *, data_runs: bool = True) -> list[Attribute]:
         """All attributes of the file whose base record is `number`, those in extension records included.
 
         Raises Corrupt, Inconsistent or DeviceError when the record or one that its attribute list names is lost.
         """
         data, header = self.record(number)
-        found = self.own_attributes(number, data, header)
-        return self.gather(number, found, budget)
+        found = self.own_attributes(number, data, header, data_runs=data_runs)
+        return self.gather(number, found, budget, data_runs=data_runs)
 
-    def gather(self, number: int, found: list[Attribute], budget: Budget | None = None) -> list[Attribute]:
+    def gather(
+        self, number: int, found: list[Attribute], budget: Budget | None = None, *, data_runs: bool = True
+    ) -> list[Attribute]:
         """`found` in base record `number`, completed from the records that its attribute list names."""
         entries = self._entries(number, found, budget)
         extra = dict.fromkeys(entry.record for entry in entries if entry.record != number)
@@ -108,10 +121,15 @@ class Mft:
             return found
         sequences = {entry.record: entry.sequence for entry in entries}
         whole = list(found)
+        runs = sum(len(part.runs) for part in found)
         for other in extra:
             if budget is not None:
                 budget.spend(self.geometry.record_size, f"attribute list of MFT record {number}")
-            whole += self._extension(other, number, sequences[other])
+            parts = self._extension(other, number, sequences[other], data_runs=data_runs)
+            whole += parts
+            runs += sum(len(part.runs) for part in parts)
+            if runs > MAX_RUNS:
+                raise Unsupported(f"MFT record {number}", f"a file in more than {MAX_RUNS} pieces")
         present = {(part.record, part.type, part.name, part.lowest_vcn) for part in whole}
         for entry in entries:
             if (entry.record, entry.type, entry.name, entry.lowest_vcn) not in present:
@@ -172,18 +190,25 @@ class Mft:
         parts = [part for part in select(found, DATA) if part.lowest_vcn == 0]
         self._use(parts)
         read: dict[int, list[Attribute]] = {0: found}
+        steps = runs = 0
         wanted = sorted((e for e in entries if e.type == DATA and not e.name), key=lambda e: e.lowest_vcn)
         for entry in wanted:
             if entry.lowest_vcn == 0:
                 continue
             if entry.record not in read:
+                if entry.record >= self.count:
+                    steps += 1
+                    self._use(parts)
                 read[entry.record] = self._extension(entry.record, 0, entry.sequence)
+                runs += sum(len(part.runs) for part in read[entry.record])
+            if steps > MAX_STEPS or runs > MAX_RUNS:
+                raise Corrupt("$MFT", self.record_offset(0), "its attribute list leads from record to record")
             new = [part for part in select(read[entry.record], DATA) if part.lowest_vcn == entry.lowest_vcn]
             if len(new) != 1:
                 where = self.record_offset(entry.record)
                 raise Inconsistent("$MFT", where, f"MFT record {entry.record} lacks the listed part of $DATA")
             parts += new
-            self._use(parts)
+        self._use(parts)
         expected = parts[0].data_size
         if expected > self.stream.allocated:
             where, text = self.record_offset(0), "its runs end early"
@@ -203,7 +228,7 @@ class Mft:
             raise Corrupt("$MFT", where, "its $DATA has holes or is empty")
         self._stream = stream
 
-    def _extension(self, other: int, base: int, sequence: int) -> list[Attribute]:
+    def _extension(self, other: int, base: int, sequence: int, *, data_runs: bool = True) -> list[Attribute]:
         """The attributes in extension record `other` of file `base`. Raises Inconsistent when it is not one."""
         data, header = self.record(other)
         if not header.in_use or header.base != base or header.sequence != sequence:
@@ -214,7 +239,7 @@ class Mft:
                 expected=f"in use, of record {base}, sequence {sequence}",
                 found=f"flags {header.flags:#x}, of record {header.base}, sequence {header.sequence}",
             )
-        return self.own_attributes(other, data, header)
+        return self.own_attributes(other, data, header, data_runs=data_runs)
 
     def _entries(self, number: int, found: list[Attribute], budget: Budget | None = None) -> list[ListEntry]:
         """The lines of the attribute list of file `number`; empty when it has none."""

@@ -83,7 +83,7 @@ def is_session(stream: Stream) -> bool:
 def paging_files(mft: Mft, found: list[tuple[str, Stream]], findings: Findings) -> tuple[PagingFile, ...]:
     """What may be left out, from what find() found. A file that claims the volume's own structures is not."""
     size = mft.geometry.cluster_size
-    mirror = mft.geometry.mirror_lcn * size
+    mirror = min(mft.geometry.mirror_lcn, mft.geometry.clusters) * size
     system = ExtentList([(0, 8192), (mirror, mirror + size), *mft.stream.extents()])
     result = []
     for name, stream in found:

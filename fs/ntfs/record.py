@@ -13,7 +13,7 @@ from formats.base.errors import Corrupt
 
 STRIDE = 512
 FILE, INDX, RSTR = b"FILE", b"INDX", b"RSTR"
-IN_USE, DIRECTORY, VIEW_INDEX = 0x01, 0x02, 0x08
+IN_USE, DIRECTORY = 0x01, 0x02
 FIRST_ATTRIBUTE = 0x30  # the header of NTFS 1.2 has 42 bytes, and three words of update sequence behind it
 RECORD_MASK = (1 << 48) - 1  # a file reference is a record number and a 16 bit sequence number
 

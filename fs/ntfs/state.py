@@ -50,6 +50,13 @@ def check_mirror(mft: Mft, findings: Findings) -> None:
     """Compare $MFTMirr with the first four records of $MFT."""
     geometry = mft.geometry
     size, where = geometry.record_size, geometry.mirror_lcn * geometry.cluster_size
+    if geometry.mirror_lcn >= geometry.clusters:
+        text = (
+            f"The boot sector places the safety copy of the file table ($MFTMirr) at {geometry.mirror_lcn}, "
+            f"behind the {geometry.clusters} clusters of the volume. Windows works without it; chkdsk repairs it."
+        )
+        findings.add(Severity.WARNING, "ntfs.mft_mirror", text, geometry.offset + 0x38)
+        return
     count = min(MIRRORED, mft.count)
     wrong: list[int] = []
     for number in range(count):

@@ -12,10 +12,11 @@ from fs.api import Reference
 from fs.ntfs.attribute import (
     ATTRIBUTE_LIST,
     FULL_HEAD,
+    HEAD,
     HEAD_BYTES,
     INDEX_ALLOCATION,
-    NON_RESIDENT,
     NON_RESIDENT_BYTES,
+    SPAN,
     Attribute,
     attribute_label,
     length_fault,
@@ -25,7 +26,6 @@ from fs.ntfs.attribute import (
 from fs.ntfs.findings import Findings, Tally
 from fs.ntfs.index import Index
 from fs.ntfs.mft import Budget, Mft
-from fs.ntfs.record import DIRECTORY, VIEW_INDEX
 from fs.ntfs.runlist import HOLE, decode_runs
 from fs.ntfs.scan import Item, Scan, walk_attributes
 
@@ -44,11 +44,6 @@ class RunScan:
     def close(self) -> None:
         self.scan.close()
         self._faults.close()
-
-    @property
-    def damaged(self) -> int:
-        """Records and attributes that were not understood."""
-        return self.scan.damaged.count + self._faults.count
 
     def items(self) -> Iterator[tuple[Item, list[int]]]:
         """Every sound record in use, with the places of its non-resident attributes and its attribute list."""
@@ -77,36 +72,40 @@ class RunScan:
 
     def runs(self, item: Item, here: int) -> list[tuple[int, int, int]]:
         """The runs of the non-resident attribute at `here`: (vcn, lcn, length), cut to the volume."""
-        slab, at, number, _, _, _, _ = item
-        kind, length, form, name_length, name_offset, _, _ = FULL_HEAD.unpack_from(slab, here)
-        if not form:
+        slab = item[0]
+        if not slab[here + 8]:
             return []
+        _, length = HEAD.unpack_from(slab, here)
         runs: list[tuple[int, int, int]] = []
         if length < NON_RESIDENT_BYTES:
             fault = f"it is not resident and has {length} bytes"
         else:
-            lowest, highest, pairs, _, _, _, _ = NON_RESIDENT.unpack_from(slab, here + HEAD_BYTES)
+            lowest, highest, pairs = SPAN.unpack_from(slab, here + HEAD_BYTES)
             fault = span_fault(lowest, highest, pairs, length)
             if not fault:
                 runs, fault = decode_runs(slab, here + pairs, here + length, lowest, self._clusters)
                 fault = fault or length_fault(runs, lowest, highest)
+                if highest - lowest >= self._clusters and self._stored(runs) > self._clusters:
+                    fault, runs = "it claims more clusters than the volume has", []
         if fault:
+            _, at, number, _, _, _, _ = item
             where = self.mft.record_offset(number) + here - at
-            label = self.label(slab, here, kind, length, name_length, name_offset)
+            label = self.label(slab, here)
             self._faults.add(f"MFT record {number} {label} at offset {where:#x}: {fault}.", where)
-            total = 0
-            for i, (_, lcn, count) in enumerate(runs):
-                total += count if lcn != HOLE else 0
-                if total > self._clusters:
-                    return runs[:i]
         return runs
 
     @staticmethod
-    def label(slab: bytearray, here: int, kind: int, length: int, name_length: int, name_offset: int) -> str:
+    def _stored(runs: list[tuple[int, int, int]]) -> int:
+        return sum(count for _, lcn, count in runs if lcn != HOLE)
+
+    @staticmethod
+    def label(slab: bytearray, here: int) -> str:
+        """How reports name the attribute at `here`."""
+        kind, length, _, name_length, name_offset, _, _ = FULL_HEAD.unpack_from(slab, here)
         if not name_length:
             return attribute_label(kind, "")
-        begin, end = here + name_offset, here + min(name_offset + 2 * name_length, length)
-        return attribute_label(kind, utf16(bytes(slab[begin : max(end, begin)])))
+        name = bytes(slab[here + name_offset : here + min(name_offset + 2 * name_length, length)])
+        return attribute_label(kind, utf16(name[: len(name) & ~1]))
 
 
 def references(mft: Mft, findings: Findings, limit: int) -> Iterator[Reference]:
@@ -115,21 +114,22 @@ def references(mft: Mft, findings: Findings, limit: int) -> Iterator[Reference]:
     walk = RunScan(mft, findings)
     tree = Trees(mft, findings)
     for item, places in walk.items():
-        slab, _, number, flags, base, _, _ = item
+        slab, _, number, _, base, _, _ = item
         owner = f"MFT record {number} " if not base else f"MFT record {number}, a part of {base}, "
         deeper = False
         for here in places:
-            kind, length, form, name_length, name_offset, _, _ = FULL_HEAD.unpack_from(slab, here)
+            kind, _ = HEAD.unpack_from(slab, here)
             deeper = deeper or kind in (INDEX_ALLOCATION, ATTRIBUTE_LIST)
-            if not form:
+            runs = walk.runs(item, here)
+            if not runs:
                 continue
-            label = owner + walk.label(slab, here, kind, length, name_length, name_offset)
-            for _, lcn, count in walk.runs(item, here):
+            label = owner + walk.label(slab, here)
+            for _, lcn, count in runs:
                 start, end = lcn * cluster, min((lcn + count) * cluster, limit)
                 if lcn != HOLE and start < end:
                     yield Reference(Extent(start, end), label)
         if deeper and not base:
-            tree.check(number, bool(flags & (DIRECTORY | VIEW_INDEX)))
+            tree.check(number)
     tree.close()
     walk.close()
 
@@ -138,7 +138,7 @@ class Trees:
     """Attribute lists and index blocks: what must be read besides the records to say that they are whole."""
 
     def __init__(self, mft: Mft, findings: Findings) -> None:
-        self._mft = mft
+        self._mft, self._findings = mft, findings
         geometry = mft.geometry
         size = min(geometry.clusters * geometry.cluster_size, mft.source.size)
         self._budget = Budget(size + mft.count * geometry.record_size + FREE_BYTES)
@@ -150,13 +150,19 @@ class Trees:
         self._lists.close()
         self._blocks.close()
 
-    def check(self, number: int, indexed: bool) -> None:
+    def check(self, number: int) -> None:
         """Gather the attributes of file `number`; check the blocks of its indexes when it has any."""
         if self._budget.spent_out:
+            self._findings.add(
+                Severity.ERROR,
+                "ntfs.walk_limit",
+                "Directories and attribute lists refer to more bytes than the volume has: several claim the same "
+                "clusters. From some point on they were not checked.",
+            )
             return
         where = self._mft.record_offset(number)
         try:
-            found = self._mft.attributes(number, self._budget)
+            found = self._mft.attributes(number, self._budget, data_runs=False)
         except RecoveryError as error:
             self._lists.add(f"MFT record {number} is not whole: {error}.", where)
             return

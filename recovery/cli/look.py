@@ -10,9 +10,10 @@ from rich.console import Console
 
 from formats.archive.opening import open_archive
 from formats.archive.reader import ArchiveReader
+from formats.base.units import in_words as size
 from recovery.cli.exit_codes import ExitCode
 from recovery.cli.output import face, json_line, told
-from recovery.cli.words import disk_text, size
+from recovery.cli.words import disk_text
 from recovery.engine.inventory import Disk, list_disks
 from recovery.engine.prepare import inspect_path, is_jurymast_archive
 

@@ -5,23 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from formats.base.units import in_words as size
 from formats.table.model import Scheme
 from fs.api import PagingFile
 from recovery.engine.inspection import DiskReport, VolumeReport
 from recovery.engine.plan import Plan
 
 MAP_WIDTH = 76
-_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
-
-
-def size(count: int) -> str:
-    """A size that a tired person can compare: 465.8 GiB."""
-    value = float(count)
-    for unit in _UNITS[:-1]:
-        if value < 1024:
-            return f"{count} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} {_UNITS[-1]}"
 
 
 def disk_map(report: DiskReport) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from formats.base.problem import Problem
+from formats.base.units import in_words
 from recovery.engine.events import Outcome
 
 _SENTENCE = {
@@ -124,13 +125,15 @@ class Report:
                 lines.append(f"      {volume.text}")
             lines += [f"      hit: {name}" for name in volume.missing]
             if volume.lost_bytes:
-                lines.append(f"      lost: {volume.lost_bytes} bytes")
+                lines.append(f"      lost: {in_words(volume.lost_bytes)}")
                 lines += [f"        bytes {a} to {b}" for a, b in volume.lost[:20]]
             lines += [f"      left out: {name}" for name in volume.left_out]
         for subject, problem in self.problems:
             lines.append(f"  {problem.severity.value}: {subject}: {problem.text}")
         lines.append("")
-        lines += [f"  {name.replace('_', ' ')}: {value}" for name, value in self.numbers.items()]
+        for name, value in self.numbers.items():
+            shown = in_words(value) if name.endswith("_bytes") else str(value)
+            lines.append(f"  {name.removesuffix('_bytes').replace('_', ' ')}: {shown}")
         lines.append(f"  seconds: {self.seconds:.1f}")
         lines += [f"  {path}" for path in self.paths]
         return "\n".join(lines) + "\n"

@@ -36,7 +36,8 @@ def mount(path: Path) -> Iterator[Path]:
     need_root()
     where = path.with_name(path.name + ".mnt")
     where.mkdir()
-    options = "compression,streams_interface=windows,user_xattr,no_detach"
+    # user_xattr chooses a stream interface too, so it must come first.
+    options = "compression,user_xattr,streams_interface=windows,no_detach"
     # In the foreground: umount returns before a server in the background has written its last records.
     with subprocess.Popen(["ntfs-3g", "-o", options, path, where], stderr=subprocess.PIPE) as server:
         try:

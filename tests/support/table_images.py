@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from formats.base.checksum import crc32
 from formats.base.source import check_range
 from formats.base.units import KiB, MiB
 from tests.support.tools import need, run, sparse_file
@@ -42,6 +43,21 @@ def boot_sector(*records: bytes, code: bytes = b"", signature: int = 0) -> bytes
     """512 bytes: an MBR or EBR."""
     table = b"".join(records).ljust(64, b"\0")
     return code.ljust(440, b"\0") + struct.pack("<IH", signature, 0) + table + b"\x55\xaa"
+
+
+def gpt_header(**fields: int) -> bytes:
+    """A sector with a GPT header for a disk of 2048 sectors: the given fields, a sound checksum."""
+    values = {
+        "revision": 0x10000, "size": 92, "crc": 0, "reserved": 0, "my": 1, "alternate": 2047, "first": 34,
+        "last": 2014, "entries": 2, "count": 128, "entry_size": 128, "array_crc": 0, **fields,
+    }  # fmt: skip
+    v = values
+    raw = struct.pack("<8sIIIIQQQQ16sQIII", b"EFI PART", v["revision"], v["size"], 0, v["reserved"], v["my"],
+                      v["alternate"], v["first"], v["last"], b"G" * 16, v["entries"], v["count"], v["entry_size"],
+                      v["array_crc"])  # fmt: skip
+    sector = raw.ljust(512, b"\0")
+    crc = crc32(sector[: min(v["size"], 512)])
+    return sector[:16] + struct.pack("<I", crc) + sector[20:]
 
 
 @cache

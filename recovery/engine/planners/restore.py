@@ -9,6 +9,7 @@ from typing import Any
 from formats.archive.model import Manifest
 from formats.base.errors import Refused
 from formats.base.extent import Extent, ExtentList
+from formats.base.units import in_words
 from formats.table.model import PartitionTable
 from recovery.engine.plan import Plan, RestoreWork, Unused, WriteWork, now
 from recovery.engine.planners.writing import (
@@ -66,7 +67,7 @@ def plan_restore(request: RestoreRequest, archive: ArchiveFacts, target: TargetF
     if work.create_size is None and target.identity.size > sum(p.room for p in work.placements) and work.table:
         extra = target.identity.size - int(manifest.disks[disk]["size"])
         if extra > 0:
-            warnings.append(f"The target is {extra} bytes larger than the source was; that space stays free.")
+            warnings.append(f"The target is {in_words(extra)} larger than the source was; that space stays free.")
     if work.table:
         warnings.append(
             "The target gets the identifiers of the original disk. Do not start a system with both attached."

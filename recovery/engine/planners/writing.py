@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from formats.base.errors import Refused
 from formats.base.extent import Extent, ExtentList
-from formats.base.units import MiB
+from formats.base.units import MiB, in_words
 from formats.table.model import PartitionTable
 from formats.table.write import build_table, minimum_size, wipe_extents
 from recovery.engine.identity import ABSENT, DeviceIdentity
@@ -76,7 +76,8 @@ def place_disk(
     needed = max([minimum_size(table)] + [v.offset + v.size for v in volumes])
     if size < needed:
         raise Refused(
-            f"{target.identity.path} has {size} bytes; {needed} are needed, {needed - size} more.",
+            f"{target.identity.path} is too small by {in_words(needed - size)}: it has {size} bytes, and {needed} "
+            "are needed.",
             "Choose a larger target, or shrink the last partition of the source first.",
         )
     writes = build_table(table, size, sector)
@@ -104,8 +105,8 @@ def place_volume(volume: VolumeFacts, room: Extent, target: TargetFacts, unused:
         room = Extent(0, volume.size)
     if room.length < volume.size:
         raise Refused(
-            f"{volume.title} needs {volume.size} bytes; the target has {room.length}, "
-            f"{volume.size - room.length} too few.",
+            f"The target is too small by {in_words(volume.size - room.length)}: it has {room.length} bytes, and "
+            f"{volume.title} needs {volume.size}.",
             "Choose a larger partition or disk.",
         )
     placement = Placement(

@@ -59,6 +59,7 @@ def test_fat_parameters_beside_partitions_are_an_mbr(image: Image) -> None:
     for bad in (
         record(0x0C, 0, 2000, 0x80) + bytes(48),  # mkfs.fat's fake: covers sector 0
         record(0x0C, 63, 2000, 0x55) + bytes(48),
+        record(0x00, 63, 2000) + bytes(48),
         record(0x0C, 63, 9000) + bytes(48),  # leaves the disk
         record(0x0C, 63, 2000) + record(0x0C, 1000, 2000) + bytes(32),  # overlap
     ):
@@ -69,6 +70,24 @@ def test_an_mbr_whose_code_says_fat32_is_an_mbr(image: Image) -> None:
     zero = peek(image("mbr"), 0, 512)
     assert b"FAT32   " in zero
     assert len(read(image("mbr")).partitions) == 3
+
+
+@pytest.mark.parametrize(
+    ("at", "spoilt"),
+    [
+        (11, b"\x00\x03"),  # bytes a sector
+        (13, b"\x03"),  # sectors a cluster
+        (13, b"\x00"),
+        (14, b"\x00\x00"),  # reserved sectors
+        (16, b"\x00"),  # copies of the FAT
+        (16, b"\x05"),
+        (21, b"\x17"),  # media
+    ],
+)
+def test_a_parameter_block_must_be_consistent(image: Image, at: int, spoilt: bytes) -> None:
+    zero = peek(image("fat-bare"), 0, 512)
+    assert read_table(disk(zero)).scheme is Scheme.NONE
+    assert read_table(disk(zero[:at] + spoilt + zero[at + len(spoilt) :])).scheme is Scheme.MBR
 
 
 def test_ntfs_name_counts_only_at_its_place() -> None:
@@ -85,9 +104,23 @@ def test_partitions_beat_a_superblock_in_the_gap() -> None:
     assert read_table(disk(boot_sector(), size=MiB)).scheme is Scheme.MBR
 
 
-def test_records_with_other_indicators_are_no_table() -> None:
-    table = read_table(disk(boot_sector(record(0x83, 63, 1000, 0x01))))
+@pytest.mark.parametrize("odd", [record(0x83, 63, 1000, 0x01), record(0xEE, 1, 2047, 0x55), record(0, 0, 0, 0x55)])
+def test_records_with_other_indicators_are_no_table(odd: bytes) -> None:
+    table = read_table(disk(boot_sector(odd)))
     assert (table.scheme, codes(table)) == (Scheme.NONE, ["mbr.not_a_table"])
+
+
+@pytest.mark.parametrize(
+    ("at", "magic"),
+    [(0, b"\xc9\xc2\xd4\xc1"), (508, b"\xda\xbe"), (512, b"PM\0\0"), (512, b"WEV\x82"), (64, b"WEV\x82")],
+)
+def test_labels_of_other_systems_are_told(at: int, magic: bytes) -> None:
+    sector = bytearray(1024)
+    if at == 0:
+        sector[:512] = boot_sector(record(0x83, 63, 1000))  # AIX writes 55AA as well
+    sector[at : at + len(magic)] = magic
+    table = read_table(disk(bytes(sector)))
+    assert (table.scheme, codes(table)) == (Scheme.NONE, ["table.unknown_label"])
 
 
 def test_protective_mbr_without_gpt() -> None:

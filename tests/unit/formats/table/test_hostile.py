@@ -19,7 +19,7 @@ from formats.base.units import KiB, MiB
 from formats.table.detect import read_table
 from formats.table.model import PartitionTable, Scheme
 from formats.table.write import build_table, minimum_size
-from tests.support.table_images import GENERATORS, Sparse, boot_sector, record, small_disk
+from tests.support.table_images import GENERATORS, Sparse, boot_sector, gpt_header, record, small_disk
 
 Image = Callable[[str], Path]
 CHEAP = [n for n in GENERATORS if n not in ("gpt-grown", "gpt-grown-no-primary", "fat-bare-fake-mbr")]
@@ -112,21 +112,6 @@ def test_any_single_byte_of_either_copy_may_go(image: Image) -> None:
         )
 
 
-def header(**fields: int) -> bytes:
-    """A GPT header with the given fields and a sound checksum."""
-    values = {
-        "revision": 0x10000, "size": 92, "crc": 0, "reserved": 0, "my": 1, "alternate": 2047, "first": 34,
-        "last": 2014, "entries": 2, "count": 128, "entry_size": 128, "array_crc": 0, **fields,
-    }  # fmt: skip
-    v = values
-    raw = struct.pack("<8sIIIIQQQQ16sQIII", b"EFI PART", v["revision"], v["size"], 0, v["reserved"], v["my"],
-                      v["alternate"], v["first"], v["last"], b"G" * 16, v["entries"], v["count"], v["entry_size"],
-                      v["array_crc"])  # fmt: skip
-    sector = raw.ljust(512, b"\0")
-    crc = crc32(sector[: min(v["size"], 512)])
-    return sector[:16] + struct.pack("<I", crc) + sector[20:]
-
-
 EDGES64 = st.sampled_from([0, 1, 2, 3, 33, 34, 2014, 2046, 2047, 2048, 1 << 31, 1 << 55, 1 << 63, (1 << 64) - 1])
 EDGES32 = st.sampled_from(
     [0, 1, 4, 64, 91, 92, 100, 127, 128, 129, 192, 256, 512, 513, 1024, 1025, 4096, 8192, 1 << 31, (1 << 32) - 1]
@@ -152,7 +137,7 @@ def test_headers_with_sound_checksums_and_wild_fields(
         struct.pack_into("<16s16sQQQ72s", array, index * 128, b"T" * 16, b"U" * 16, first, last, 0, name)
     length = fields.get("count", 128) * fields.get("entry_size", 128)
     covered = (bytes(array) + bytes(64 * KiB))[: min(length, 64 * KiB)]
-    head = header(**fields, array_crc=crc32(covered))
+    head = gpt_header(**fields, array_crc=crc32(covered))
     zero = boot_sector(record(0xEE, 1, 2047))
     table = survive(MemorySource((zero + head + bytes(array)).ljust(MiB, b"\0")))
     if table is not None and not fields:
@@ -161,6 +146,14 @@ def test_headers_with_sound_checksums_and_wild_fields(
         assert {p.number - 1: p.extent.start // 512 for p in table.partitions} == {
             i: a for i, (a, z) in kept.items() if a <= z and a < 2048
         }
+
+
+def test_a_usable_range_that_leaves_the_disk_is_cut_and_told() -> None:
+    head = gpt_header(last=1 << 55, array_crc=crc32(bytes(16384)))
+    table = survive(MemorySource((boot_sector(record(0xEE, 1, 2047)) + head).ljust(MiB, b"\0")))
+    assert table is not None
+    assert (table.first_usable, table.last_usable) == (34 * 512, MiB)
+    assert "gpt.usable_beyond_disk" in [p.code for p in table.problems]
 
 
 RECORDS = st.builds(

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from formats.base.checksum import crc32
 from formats.base.errors import Corrupt, Refused, Unsupported
 from formats.base.extent import Extent
 from formats.base.source import FileSource
 from formats.base.units import MiB
 from formats.table import model
 from formats.table.detect import read_table
+from formats.table.gpt_header import Header
 from formats.table.model import PartitionTable, Scheme
 from formats.table.write import TableWrite, build_table, minimum_size, wipe_extents
 from tests.support import table_oracles as oracle
-from tests.support.table_images import BOOT_CODE, GENERATORS, peek, poke
+from tests.support.table_images import BOOT_CODE, GENERATORS, Sparse, boot_sector, gpt_header, peek, poke, record
 from tests.support.tools import loop_device, need, run, sparse_file
 
 Image = Callable[[str], Path]
@@ -229,6 +232,100 @@ def test_shrunk_disk_whose_partition_is_cut_is_refused(image: Image, tmp_path: P
     assert table.partitions[-1].extent == Extent(25 * MiB, 27 * MiB)
     with pytest.raises(Refused, match=str(29 * MiB + 33 * 512)):
         build_table(table, 27 * MiB, 512)
+
+
+def odd_disk(
+    *, primary: dict[str, int] | None, backup: dict[str, int] | None, protective: bytes = record(0xEE, 1, 2047),
+    partition: tuple[int, int] = (34, 99),
+) -> PartitionTable:  # fmt: skip
+    """A disk of a MiB with one partition, and headers with these fields and sound checksums."""
+    array = (b"T" * 16 + b"U" * 16 + struct.pack("<QQ", *partition)).ljust(16384, b"\0")
+    crc = crc32(array)
+    pieces = {0: boot_sector(protective, code=BOOT_CODE)}
+    if primary is not None:
+        pieces[512] = gpt_header(array_crc=crc, **primary)
+        pieces[primary.get("entries", 2) * 512] = array
+    if backup is not None:
+        fields = {"my": 2047, "alternate": 1, "entries": 2015, **backup}
+        pieces[2047 * 512] = gpt_header(array_crc=crc, **fields)
+        pieces[fields["entries"] * 512] = array
+    table = read_table(Sparse(MiB, pieces))
+    assert len(table.partitions) == 1
+    return table
+
+
+def built(table: PartitionTable, size: int) -> tuple[Header, Header, PartitionTable]:
+    """Primary and backup header, and the table read again, of what is built."""
+    writes = build_table(table, size, 512)
+    parts = {w.what: w for w in writes}
+    again = read_table(Sparse(size, {w.offset: w.data for w in writes}))
+    assert [p.code for p in again.problems if p.code.startswith("gpt.")] == []
+    return (
+        Header.from_sector(parts[model.PRIMARY_HEADER].data, 1),
+        Header.from_sector(parts[model.BACKUP_HEADER].data, size // 512 - 1),
+        again,
+    )
+
+
+def test_a_usable_range_made_smaller_on_purpose() -> None:
+    table = odd_disk(primary={"last": 2000}, backup=None)
+    first, second, again = built(table, MiB)
+    assert (first.last_usable_lba, second.last_usable_lba, again.last_usable) == (2000, 2000, 2001 * 512)
+    assert built(table, 2 * MiB)[0].last_usable_lba == 4096 - 34
+
+
+def test_a_usable_range_over_the_backup_is_cut() -> None:
+    assert built(odd_disk(primary={"last": 2040}, backup=None), MiB)[0].last_usable_lba == 2014
+
+
+def test_a_usable_range_that_a_partition_leaves_is_widened() -> None:
+    table = odd_disk(primary={"last": 50}, backup=None)
+    assert [p.code for p in table.problems] == ["gpt.backup_missing", "gpt.entry_outside_usable"]
+    assert built(table, MiB)[0].last_usable_lba == 99
+
+
+def test_backup_entries_stay_where_they_were() -> None:
+    table = odd_disk(primary=None, backup={"entries": 2001, "last": 1999})
+    first, second, _ = built(table, MiB)
+    assert (first.entries_lba, second.entries_lba, second.last_usable_lba) == (2, 2001, 1999)
+    assert built(table, 2 * MiB)[1].entries_lba == 4096 - 33
+
+
+def test_backup_entries_over_a_partition_go_to_the_end() -> None:
+    table = odd_disk(primary=None, backup={"entries": 1000, "last": 1500}, partition=(900, 1500))
+    assert built(table, MiB)[1].entries_lba == 2015
+
+
+def test_intact_table_with_a_partition_over_its_backup() -> None:
+    """Same size: as found. A little larger: refused, for the backup would fall on the partition."""
+    table = odd_disk(primary={}, backup={}, partition=(34, 2046))
+    assert minimum_size(table) == MiB
+    assert sorted((w.offset, w.data) for w in build_table(table, MiB, 512)) == sorted(
+        (r.extent.start, r.data) for r in table.regions
+    )
+    with pytest.raises(Refused, match=str(MiB + 512)):
+        build_table(table, MiB + 512, 512)
+    assert built(table, MiB + 32 * 512)[0].last_usable_lba == 2046
+
+
+def test_no_room_for_primary_entries_is_refused() -> None:
+    with pytest.raises(Refused, match="first usable LBA 20"):
+        build_table(odd_disk(primary=None, backup={"first": 20}), MiB, 512)
+
+
+def test_a_header_array_over_the_protective_mbr_is_not_believed() -> None:
+    for entries in (0, 1):
+        with pytest.raises(Corrupt):
+            Header.from_sector(gpt_header(my=2047, alternate=1, entries=entries), 2047)
+
+
+def test_protective_record_keeps_its_flag_or_its_own_place() -> None:
+    flagged = odd_disk(primary={}, backup={}, protective=record(0xEE, 1, 2047, 0x80))
+    zero = build_table(flagged, 2 * MiB, 512)[-1].data
+    assert (zero[446], zero[454:462]) == (0x80, struct.pack("<II", 1, 4095))
+    placed = odd_disk(primary={}, backup={}, protective=record(0xEE, 2, 2046))
+    zero = build_table(placed, 2 * MiB, 512)[-1].data
+    assert zero[446:512] == record(0xEE, 2, 2046) + bytes(48) + b"\x55\xaa"
 
 
 def test_damaged_regions_never_become_a_table(image: Image) -> None:

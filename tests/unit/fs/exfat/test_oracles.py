@@ -36,9 +36,7 @@ def partclone(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def geometry(path: Path) -> dict[str, int]:
     """What dump.exfat prints, by a short name."""
     text = run("dump.exfat", path)
-    return {
-        key.strip(): int(value, 0) for key, value in re.findall(r"^([^:\n]+):\s+(0x[0-9a-f]+|\d+)$", text, re.M)
-    }
+    return {key.strip(): int(value, 0) for key, value in re.findall(r"^([^:\n]+):\s+(0x[0-9a-f]+|\d+)$", text, re.M)}
 
 
 @pytest.mark.parametrize("name", NAMES)

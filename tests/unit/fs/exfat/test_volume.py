@@ -305,9 +305,7 @@ def test_mutations(image: Image, name: str) -> None:
             if reference.owner in ("\\", "\\tree", "\\tree\\dir\\sub", "allocation bitmap"):
                 offsets += range(reference.extent.start, min(reference.extent.end, reference.extent.start + 4096))
         for round_ in range(150):
-            patches = {
-                rng.choice(offsets): rng.randbytes(rng.choice((1, 1, 2, 4))) for _ in range(rng.randint(1, 8))
-            }
+            patches = {rng.choice(offsets): rng.randbytes(rng.choice((1, 1, 2, 4))) for _ in range(rng.randint(1, 8))}
             if rng.random() < 0.3:
                 patches.update(both(rng.randrange(512), rng.randbytes(1)))
             size = rng.randrange(source.size) if round_ % 10 == 0 else source.size

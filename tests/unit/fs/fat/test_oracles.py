@@ -72,9 +72,7 @@ def test_allocated_as_sleuthkit(image: Image, name: str) -> None:
     total = used.end // 512 if used.end > (int(last) + 1) * 512 else int(last) + 1
     tail = (int(last) + 1, volume.identity.size // 512)
     expected = ExtentList(
-        (a * 512, b * 512)
-        for a, b in [(0, first), tail, *sleuthkit_runs(text)]
-        if a < b and b <= max(total, tail[1])
+        (a * 512, b * 512) for a, b in [(0, first), tail, *sleuthkit_runs(text)] if a < b and b <= max(total, tail[1])
     )
     assert used == expected
 

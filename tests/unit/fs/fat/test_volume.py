@@ -357,9 +357,7 @@ def test_mutations(image: Image, name: str) -> None:
     begun = time.monotonic()
     with FileSource(path) as source:
         for round_ in range(220):
-            patches = {
-                rng.choice(offsets): rng.randbytes(rng.choice((1, 1, 2, 4))) for _ in range(rng.randint(1, 8))
-            }
+            patches = {rng.choice(offsets): rng.randbytes(rng.choice((1, 1, 2, 4))) for _ in range(rng.randint(1, 8))}
             size = rng.randrange(source.size) if round_ % 10 == 0 else source.size
             try:
                 scan(Overlay(source, patches, size=size))

@@ -55,6 +55,7 @@ CASES = [
         attribute.NON_RESIDENT,
         "lowest_vcn highest_vcn mapping_pairs_offset compression_unit allocated_size data_size initialized_size",
     ),
+    (layout.NonResidentTail, attribute.SPAN, "lowest_vcn highest_vcn mapping_pairs_offset"),
     (
         layout.AttributeListEntry,
         attribute.LIST_ENTRY,

@@ -15,8 +15,8 @@ from formats.base.extent import Extent, ExtentList
 from formats.base.source import FileSource, Window
 from fs.ntfs.volume import NtfsVolume, open_volume
 from tests.support.ntfs_images import GENERATORS, Editor, encode_runs, record_of
-from tests.support.partclone import used_map
 from tests.support.tools import run
+from tests.unit.fs.ntfs.conftest import Partclone
 
 
 def codes(volume: NtfsVolume) -> list[str]:
@@ -25,11 +25,10 @@ def codes(volume: NtfsVolume) -> list[str]:
 
 @pytest.mark.parametrize("name", [n for n in GENERATORS if n not in ("bitmap-lag", "no-primary-boot")])
 def test_the_map_is_partclones_and_the_backup_boot_sector(
-    image: Callable[[str], Path], tmp_path: Path, name: str
+    image: Callable[[str], Path], partclone: Partclone, name: str
 ) -> None:
-    path = image(name)
-    theirs = used_map("partclone.ntfs", path, tmp_path)
-    with FileSource(path) as source:
+    theirs = partclone(name)
+    with FileSource(image(name)) as source:
         volume = open_volume(source)
         extents = list(volume.allocated())
         assert ExtentList(extents) == theirs.extents.union([(volume.geometry.sectors_end, source.size)])
@@ -117,9 +116,9 @@ def test_the_rich_image_is_rich(image: Callable[[str], Path]) -> None:
         assert any(r.owner.endswith(" $DATA:big") for r in volume.references())
 
 
-def test_lost_clusters_are_found_and_counted(image: Callable[[str], Path], tmp_path: Path) -> None:
+def test_lost_clusters_are_found_and_counted(image: Callable[[str], Path], partclone: Partclone) -> None:
     path = image("bitmap-lag")
-    theirs = used_map("partclone.ntfs", path, tmp_path).extents
+    theirs = partclone("bitmap-lag").extents
     with FileSource(path) as source:
         volume = open_volume(source)
         extra = ExtentList(volume.allocated()).subtract(theirs)
