@@ -95,7 +95,7 @@ def _info(reader: ArchiveReader, as_json: bool) -> None:
             "archive_id": manifest.archive_id.hex(),
             "archive_bytes": reader.source.size,
             "block_size": manifest.block_size,
-            **manifest.details,
+            **{("backup_outcome" if k == "outcome" else k): v for k, v in manifest.details.items()},
             "disks": [{k: v for k, v in d.items() if k != "table"} | _scheme(d) for d in manifest.disks],
             "partitions": [_volume_json(reader, i) for i in range(len(manifest.volumes))],
             "archive_problems": [p.to_json() for p in reader.problems],

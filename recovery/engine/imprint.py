@@ -6,6 +6,7 @@ something that looks blank, not something that looks whole.
 
 from __future__ import annotations
 
+import errno
 import struct
 import tempfile
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ from recovery.engine.plan import Placement, Unused
 _LEDGER = struct.Struct("<QQ16s")
 _LEDGER_MEMORY = 16 * MiB
 _JOIN = 4 * MiB
-_SMALLEST = 4096
+MAX_SECTOR = 4096  # bytes; around a bad place areas are read in pieces of this size, and then of 512
 
 
 class Piece(NamedTuple):
@@ -149,27 +150,27 @@ def copy_areas(
 ) -> ExtentList:
     """Bytes of the disk outside of its partitions, from `read(offset, length)`, to the same places.
 
-    Returns what could not be read: those bytes become zeros.
+    Returns what could not be read: those bytes become zeros. Raises DeviceError (ENODEV) when the source is gone.
     """
     lost: list[tuple[int, int]] = []
     for start, end in areas:
         for at in range(start, end, MiB):
-            size = min(MiB, end - at)
-            try:
-                data = read(at, size)
-            except (FormatError, DeviceError):
-                data = _read_around(read, at, size, lost)
-            imprinter.put(whole, Piece(at, size, None if is_zero(data) else data))
+            data = _read_around(read, at, min(MiB, end - at), lost)
+            imprinter.put(whole, Piece(at, len(data), None if is_zero(data) else data))
     return ExtentList(lost)
 
 
 def _read_around(read: Callable[[int, int], bytes], start: int, size: int, lost: list[tuple[int, int]]) -> bytes:
-    pieces = []
-    for at in range(start, start + size, _SMALLEST):
-        length = min(_SMALLEST, start + size - at)
-        try:
-            pieces.append(read(at, length))
-        except (FormatError, DeviceError):
-            pieces.append(bytes(length))
-            lost.append((at, at + length))
-    return b"".join(pieces)
+    """In smaller and smaller pieces where it cannot be read."""
+    try:
+        return read(start, size)
+    except (FormatError, DeviceError) as error:
+        if isinstance(error, DeviceError) and error.errno == errno.ENODEV:
+            raise
+    if size <= 512:
+        lost.append((start, start + size))
+        return bytes(size)
+    step = MAX_SECTOR if size > MAX_SECTOR else 512
+    return b"".join(
+        _read_around(read, at, min(step, start + size - at), lost) for at in range(start, start + size, step)
+    )

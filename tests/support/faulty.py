@@ -97,6 +97,43 @@ def failing_writes_device(
 
 
 @contextmanager
+def hanging(image: Path, scratch: Path, *, bad: tuple[int, int] = (0, 0)) -> Iterator[tuple[Path, Path]]:
+    """A read-only file with the content of `image`, and a switch: while that file exists, reads do not return.
+
+    Reads that touch the bytes of `bad` give EIO at once.
+    """
+    switch, disk = scratch / "hang", shlex.quote(str(image))
+    pread = (
+        f"if [ $4 -lt {bad[1]} ] && [ $(($4 + $3)) -gt {bad[0]} ]; then echo 'EIO bad' >&2; exit 1; fi; "
+        f"while [ -e {shlex.quote(str(switch))} ]; do sleep 0.05; done; "
+        f"dd if={disk} iflag=skip_bytes,count_bytes,fullblock skip=$4 count=$3 bs=1M status=none"
+    )
+    with served(["nbdkit", "-r", "eval", f"get_size=echo {image.stat().st_size}", f"pread={pread}"], scratch) as path:
+        try:
+            yield path, switch
+        finally:
+            switch.unlink(missing_ok=True)
+
+
+@contextmanager
+def lying(image: Path, at: int, scratch: Path) -> Iterator[Path]:
+    """A file over `image` that takes every write and says that all is well, but byte `at` is always stored as 0x5A."""
+    disk = shlex.quote(str(image))
+    pwrite = (
+        f"dd of={disk} oflag=seek_bytes seek=$4 bs=1M conv=notrunc status=none; "
+        f"printf Z | dd of={disk} oflag=seek_bytes seek={at} bs=1 conv=notrunc status=none"
+    )
+    methods = [
+        f"get_size=echo {image.stat().st_size}",
+        f"pread=dd if={disk} iflag=skip_bytes,count_bytes,fullblock skip=$4 count=$3 bs=1M status=none",
+        f"pwrite={pwrite}",
+        f"flush=sync {disk}",
+    ]
+    with served(["nbdkit", "eval", *methods], scratch) as path:
+        yield path
+
+
+@contextmanager
 def served(server: list[str], scratch: Path) -> Iterator[Path]:
     """What an nbdkit command line serves, as a file below `scratch`. See vanish()."""
     need_root()

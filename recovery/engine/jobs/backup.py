@@ -29,7 +29,7 @@ from recovery.engine.activity import write_mark
 from recovery.engine.device import DeviceSource, open_source
 from recovery.engine.events import Outcome, StepProgress
 from recovery.engine.gather import Batch, Reader
-from recovery.engine.identity import DeviceIdentity, identify
+from recovery.engine.identity import DeviceIdentity
 from recovery.engine.inspection import VolumeReport
 from recovery.engine.job import Job
 from recovery.engine.pipeline import run_pipeline
@@ -211,17 +211,12 @@ def _capture(
     step = job.settings.block_size
     base = volume.extent.start
 
-    def alive() -> None:
-        moved = disk.identity.differences(identify(disk.name))
-        if moved:
-            raise DeviceError(disk.name, "read", base, 0, 19, f"The disk is gone: {'; '.join(moved)}")  # ENODEV
-
     reader = Reader(
         window,
         volume.extents,
         job.settings,
         weak_read=lambda offset, length: disk.read_direct(base + offset, length),
-        check_alive=alive,
+        check_alive=disk.check_present,
     )
     bad: list[tuple[int, int]] = []
 

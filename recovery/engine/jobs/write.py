@@ -22,13 +22,23 @@ from recovery.engine.report import VolumeResult
 from recovery.engine.sysblock import PartitionNode
 
 _LOST_NAMED = 1000
+NOTHING = ExtentList()
 
 # Copies one volume to the imprinter; what of it is gone (bytes of the volume).
 Feed = Callable[[Placement, Imprinter, StepProgress], ExtentList]
 
 
-def run_write(plan: Plan[Any], job: Job, work: WriteWork, feed: Feed, read_area: Callable[[int, int], bytes]) -> None:
+def run_write(
+    plan: Plan[Any],
+    job: Job,
+    work: WriteWork,
+    feed: Feed,
+    read_area: Callable[[int, int], bytes],
+    areas_gone: ExtentList = NOTHING,
+) -> None:
     """Run the steps that planners.writing.write_steps() listed. `read_area(offset, length)`: bytes of the source disk.
+
+    `areas_gone`: bytes of the areas that were lost when the archive was made; they are read as zeros.
 
     Raises RecoveryError; the target then has no partition table and no boot sectors, and looks blank. What became of
     it is said in job.aftermath.
@@ -39,7 +49,7 @@ def run_write(plan: Plan[Any], job: Job, work: WriteWork, feed: Feed, read_area:
     with open_target(WriteTicket(plan.target, plan.plan_id), create_size=work.create_size) as target:
         imprinter = Imprinter(target, fresh=fresh, keep_ledger=work.verify)
         try:
-            lost = _write(job, work, target, imprinter, feed, read_area, fresh)
+            lost = _write(job, work, target, imprinter, feed, read_area, areas_gone, fresh)
         except BaseException:
             if fresh:  # we made it, and it is not what it should be
                 with suppress(OSError):
@@ -60,6 +70,7 @@ def _write(
     imprinter: Imprinter,
     feed: Feed,
     read_area: Callable[[int, int], bytes],
+    areas_gone: ExtentList,
     fresh: bool,
 ) -> list[ExtentList]:
     _blank(job, work, target, imprinter, fresh)
@@ -67,7 +78,8 @@ def _write(
     if work.table:
         with job.step():
             whole = Placement(0, 0, 0, target.size, target.size, work.areas.total, "table and boot areas")
-            lost.append(copy_areas(read_area, work.areas, imprinter, whole))
+            found = copy_areas(read_area, work.areas, imprinter, whole)
+            lost.append(found.union(areas_gone.intersect(work.areas)))
             if len(lost[-1]):
                 _result(job, whole, lost[-1])
     imprinter.flush()
