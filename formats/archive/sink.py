@@ -55,6 +55,9 @@ class Sink(Protocol):
     def abort(self) -> None:
         """Remove what was written."""
 
+    def keep(self) -> None:
+        """End without a commit, and leave what was written under its temporary name."""
+
     def partial_paths(self) -> list[Path]:
         """The files as they are named before the commit."""
 
@@ -158,6 +161,11 @@ class FileSink:
                 path.unlink()
         self._close()
 
+    def keep(self) -> None:
+        with suppress(DeviceError):
+            self.sync()
+        self._close()
+
     def _close(self) -> None:
         while self._fds:
             with suppress(OSError):  # some network file systems tell a failed write here: it was synced before
@@ -223,6 +231,9 @@ class PipeSink:
 
     def abort(self) -> None:
         """A reader sees that the footer is missing."""
+
+    def keep(self) -> None:
+        """What was sent was sent."""
 
     def partial_paths(self) -> list[Path]:
         return []

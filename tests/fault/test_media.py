@@ -90,7 +90,8 @@ def test_a_source_that_vanishes_fails_and_what_was_read_is_kept(disk: Path, tmp_
     same = sum(back[at : at + 4096] == was[at : at + 4096] != bytes(4096) for at in range(0, len(was), 4096))
     assert same > 256
     # And the next try with the disk plugged in again is not hindered.
-    assert jobs.backup(disk, archive)[0] is ExitCode.OK
+    code, report = jobs.backup(disk, archive)
+    assert code is ExitCode.OK, report.to_text()
     assert not left.exists()
 
 

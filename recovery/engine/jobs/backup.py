@@ -85,6 +85,7 @@ def run(plan: Plan[BackupWork], job: Job) -> None:
         except BaseException as error:
             if isinstance(error, DeviceError) and error.device in {s.name for s in sources} and sink.partial_paths():
                 # What a dying disk gave may be all that is left of it; it keeps its temporary name.
+                sink.keep()
                 kept = [str(p) for p in sink.partial_paths()]
                 job.report.paths += kept
                 job.aftermath = (
