@@ -124,7 +124,7 @@ def test_sectors_of_4096_bytes(tree: Path, tmp_path: Path) -> None:
         os.sync()
         told = jurymast("inspect", source, "--json", ok=0).told
         assert told["sector_size"] == 4096
-        assert [p["file_system"] for p in told["partitions"]] == ["ext4", "fat16"]
+        assert [p["file_system"] for p in told["partitions"]] == ["ext4", "fat12"]
         jurymast("backup", source, tmp_path / "a.jmi", "--json", ok=0)
         was = source.read_bytes()
         blank = sparse_file(tmp_path / "t.img", 48 << 20)
