@@ -4,18 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import IO, Any
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from functools import cached_property
+from typing import IO, TYPE_CHECKING, Any
 
 from formats.base.errors import Cancelled, RecoveryError, Refused
 from recovery.cli.exit_codes import ExitCode, exit_code
@@ -29,7 +19,12 @@ from recovery.engine.events import (
     StepFinished,
     StepStarted,
 )
-from recovery.engine.report import Report
+
+if TYPE_CHECKING:  # what is slow to load waits until it is needed
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from recovery.engine.report import Report
 
 
 def json_line(body: dict[str, Any], stream: IO[str]) -> None:
@@ -88,8 +83,27 @@ class TextFace:
     """A progress bar with rate and time left, warnings as they come, and the report at the end."""
 
     def __init__(self, stream: IO[str]) -> None:
-        self.console = Console(file=stream, highlight=False, soft_wrap=False)
-        self._progress = Progress(
+        self._stream = stream
+        self._task: TaskID | None = None
+
+    @cached_property
+    def console(self) -> Console:
+        from rich.console import Console
+
+        return Console(file=self._stream, highlight=False, soft_wrap=False)
+
+    @cached_property
+    def _progress(self) -> Progress:
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        return Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=16),
             DownloadColumn(binary_units=True),
@@ -98,13 +112,18 @@ class TextFace:
             console=self.console,
             transient=True,
         )
-        self._task: TaskID | None = None
 
     def __enter__(self) -> TextFace:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self._stop_progress()
+
+    def _stop_progress(self) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+            self._task = None
+            self._progress.stop()
 
     def look(self, text: str) -> None:
         if self.console.is_terminal:
@@ -130,13 +149,10 @@ class TextFace:
             self._task = self._progress.add_task(f"{event.step}/{event.steps}", total=event.bytes_total or None)
 
     def _end(self, event: StepFinished) -> None:
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-            self._task = None
-            self._progress.stop()
+        self._stop_progress()
 
     def finish(self, report: Report) -> ExitCode:
-        self._progress.stop()
+        self._stop_progress()
         good = report.outcome is Outcome.OK
         self.console.print()
         headline, _, rest = report.to_text().partition("\n")
@@ -145,7 +161,7 @@ class TextFace:
         return exit_code(report)
 
     def error(self, error: RecoveryError) -> ExitCode:
-        self._progress.stop()
+        self._stop_progress()
         code = code_of(error)
         word = {ExitCode.REFUSED: "Refused", ExitCode.CANCELLED: "Stopped"}.get(code, "Failed")
         self.console.print(f"{word}: {error}", style="bold red", markup=False)

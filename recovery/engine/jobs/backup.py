@@ -221,8 +221,9 @@ def _capture(
     def work(batch: Batch) -> tuple[Batch, list[tuple[bytes, Encoded | None] | None]]:
         """Per block: None for zeros, else its digest, and its payload when no equal block is known."""
         done: list[tuple[bytes, Encoded | None] | None] = []
-        for at in range(0, len(batch.data), step):
-            plain = batch.data[at : at + step]
+        view = memoryview(batch.data)  # whose slices are no copies
+        for at in range(0, len(view), step):
+            plain = view[at : at + step]
             if is_zero(plain):
                 done.append(None)
                 continue
