@@ -12,7 +12,7 @@ import pytest
 from tests.support.oracles import CHECKERS, EXT, FAT
 from tests.support.tools import need, need_corpora
 from tests.support.tree import digest
-from tests.trip.corpus import BROKEN, READABLE, names, unpack
+from tests.trip.corpus import BROKEN, HEAD_OF_A_DISK, READABLE, names, unpack
 from tests.trip.patient import Patient
 
 CHECKED_FOR_EVER = {"ext/e2fsprogs/f_illitable_flexbg/image.gz"}  # e2fsck -fn does not come to an end on it
@@ -20,7 +20,7 @@ READ_FOR_EVER = {"ext/e2fsprogs/f_ea_inode_self_ref/image.gz", "ext/e2fsprogs/f_
 MAPPED = {"ntfs", "exfat", *EXT, *FAT, "swap"}
 
 
-@pytest.mark.parametrize("name", names(READABLE))
+@pytest.mark.parametrize("name", sorted({*names(READABLE)} - {HEAD_OF_A_DISK}))
 def test_a_readable_image_comes_back(patient: Patient, tmp_path: Path, name: str) -> None:
     need_corpora()
     source = unpack(name, tmp_path / "source.img")
@@ -52,7 +52,7 @@ def complaints(kind: str, image: Path) -> tuple[int, str]:
     done = subprocess.run([*argv, image], capture_output=True, timeout=60, check=False)
     text = (done.stdout + done.stderr).decode(errors="replace").replace(str(image), "IMAGE")
     text = re.sub(r"\d{12,}", "GARBAGE", text)  # e2fsck prints memory that it never set
-    return done.returncode, text.partition("Signal (6) SIGABRT")[0]  # and crashes, at another address each time
+    return done.returncode, re.split(r"Signal \(\d+\) SIG", text)[0]  # and crashes, at another address each time
 
 
 def files(kind: str, image: Path, to: Path) -> dict[str, str]:
