@@ -115,6 +115,7 @@ def test_what_has_no_map_is_stored_whole_and_said_to_be(image: Image, place: Pat
     source = image("raw", name)
     report, archive, target = there_and_back(source, place)
     assert [v.proof for v in report.volumes] == [Verdict.STORED_RAW]
+    assert bool(report.volumes[0].file_system) == (name not in ("empty", "noise"))
     assert report.outcome is Outcome.OK
     whole = ExtentList([(0, source.stat().st_size)])
     assert held(archive) == whole
