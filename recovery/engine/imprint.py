@@ -16,7 +16,7 @@ from blake3 import blake3
 from formats.base.errors import Corrupt, DeviceError, FormatError
 from formats.base.extent import ExtentList
 from formats.base.target import BlockTarget
-from formats.base.units import MiB
+from formats.base.units import MiB, align_down
 from formats.base.zeros import is_zero
 from recovery.engine.cancel import CancelToken
 from recovery.engine.events import StepProgress
@@ -154,12 +154,15 @@ def copy_areas(
 
 
 def _read_around(read: Callable[[int, int], bytes], start: int, size: int, lost: list[tuple[int, int]]) -> bytes:
+    """In pieces that end at multiples of _SMALLEST, so that a lost block takes nothing of its neighbour with it."""
     pieces = []
-    for at in range(start, start + size, _SMALLEST):
-        length = min(_SMALLEST, start + size - at)
+    at, end = start, start + size
+    while at < end:
+        stop = min(end, align_down(at, _SMALLEST) + _SMALLEST)
         try:
-            pieces.append(read(at, length))
+            pieces.append(read(at, stop - at))
         except (FormatError, DeviceError):
-            pieces.append(bytes(length))
-            lost.append((at, at + length))
+            pieces.append(bytes(stop - at))
+            lost.append((at, stop))
+        at = stop
     return b"".join(pieces)

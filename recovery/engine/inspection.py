@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from formats.base.extent import Extent, ExtentList
-from formats.base.problem import Problem
+from formats.base.problem import Problem, Severity
 from formats.base.source import BlockSource, Window
 from formats.base.units import MiB
 from formats.table.detect import read_table
@@ -107,7 +107,7 @@ def inspect_source(
     `follow`: see usedmap.volume_map(). `on_volume` is told what is looked at, `check` may raise Cancelled. Raises
     DeviceError when not even the table's place can be read; damage inside becomes Problems.
     """
-    table = read_table(source)
+    table = _without_empty_mbr(read_table(source))
     volumes = []
     if table.scheme is Scheme.NONE:
         volumes.append(
@@ -122,6 +122,19 @@ def inspect_source(
         ]
         areas = disk_areas(table)
     return DiskReport(source.name, source.size, table.sector_size, table, tuple(volumes), areas)
+
+
+def _without_empty_mbr(table: PartitionTable) -> PartitionTable:
+    """An MBR that lists nothing says nothing about the disk either.
+
+    Boot code in front of a file system that our table reader does not know looks the same, and of a large gap only
+    the edges are imaged; so such a disk is one volume, and whatever it holds is stored.
+    """
+    if table.scheme is not Scheme.MBR or table.partitions or table.containers:
+        return table
+    text = "the MBR lists no partitions: the disk is taken as one volume"
+    problem = Problem(Severity.INFO, "mbr.empty", text, 446)
+    return replace(table, scheme=Scheme.NONE, disk_id="", regions=(), problems=(*table.problems, problem))
 
 
 def _volume(

@@ -68,6 +68,9 @@ def run(plan: Plan[BackupWork], job: Job) -> None:
             source = open_source(path, allow_mounted=work.live)
             sources.append(source)
             _same_source(identity, source, mark, work.live)
+        for path, report, _ in work.disks:
+            for problem in report.table.problems:
+                job.problem(path, problem)
         volumes = _volumes(plan)
         sink = PipeSink(os.dup(1)) if work.archive == "-" else FileSink(Path(work.archive), work.split)
         archive_id = os.urandom(16)

@@ -31,6 +31,9 @@ def run(plan: Plan[CloneWork], job: Job) -> None:
         if moved:
             raise Refused(f"{work.source} is not what was inspected: {'; '.join(moved)}.", "Plan again.")
 
+        for problem in work.report.table.problems:
+            job.problem(work.source, problem)
+
         def alive() -> None:
             gone = disk.identity.differences(identify(disk.name))
             if gone:
