@@ -9,10 +9,9 @@ import click
 
 from formats.archive.opening import open_archive
 from formats.archive.reader import ArchiveReader
-from formats.base.errors import RecoveryError
 from formats.base.units import in_words as size
 from recovery.cli.exit_codes import ExitCode
-from recovery.cli.output import face, json_line
+from recovery.cli.output import face, json_line, say, told
 from recovery.cli.parameters import json_option
 
 
@@ -21,12 +20,8 @@ from recovery.cli.parameters import json_option
 @json_option
 def info(archive: str, as_json: bool) -> None:
     """Show what ARCHIVE holds, and its proof, without reading all of it."""
-    with face(as_json) as shown:
-        try:
-            with open_archive(archive) as reader:
-                show_archive(reader, as_json)
-        except RecoveryError as error:
-            sys.exit(shown.error(error))
+    with face(as_json) as shown, told(shown), open_archive(archive) as reader:
+        show_archive(reader, as_json)
 
 
 def show_archive(reader: ArchiveReader, as_json: bool) -> NoReturn:
@@ -43,28 +38,28 @@ def show_archive(reader: ArchiveReader, as_json: bool) -> NoReturn:
             "archive_id": manifest.archive_id.hex(),
             "archive_bytes": reader.source.size,
             "block_size": manifest.block_size,
-            **manifest.details,
+            **{("backup_outcome" if k == "outcome" else k): v for k, v in manifest.details.items()},
             "disks": [{k: v for k, v in d.items() if k != "table"} | _scheme(d) for d in manifest.disks],
             "partitions": [_volume_json(reader, i) for i in range(len(manifest.volumes))],
             "archive_problems": [p.to_json() for p in reader.problems],
         }
         json_line(body, sys.stdout)
         sys.exit(code)
-    click.echo(f"{reader.source.name}: {size(reader.source.size)}, made {manifest.details.get('created', '?')}")
+    say(f"{reader.source.name}: {size(reader.source.size)}, made {manifest.details.get('created', '?')}")
     for i, volume in enumerate(manifest.volumes):
         details = volume.details
         proof = details.get("proof") or {}
         held = size(int(details.get("image_bytes") or 0))
         verdict = proof.get("verdict", "NOT-VERIFIED") if isinstance(proof, dict) else "NOT-VERIFIED"
-        click.echo(f"{i + 1:>3}  {size(volume.size):>10}  {held:>10} held  {details.get('title', '?')}: {verdict}")
+        say(f"{i + 1:>3}  {size(volume.size):>10}  {held:>10} held  {details.get('title', '?')}: {verdict}")
         if isinstance(proof, dict) and proof.get("text"):
-            click.echo(f"       {proof['text']}")
+            say(f"       {proof['text']}")
         for file in details.get("left_out") or []:
-            click.echo(f"       left out: {file.get('path')}")
+            say(f"       left out: {file.get('path')}")
     for problem in reader.problems:
-        click.echo(f"{problem.severity.value}: {problem.text}")
+        say(f"{problem.severity.value}: {problem.text}")
     if damaged:
-        click.echo("The archive is damaged. 'jurymast verify' lists what is lost.")
+        say("The archive is damaged. 'jurymast verify' lists what is lost.")
     sys.exit(code)
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from formats.base.errors import RecoveryError, Refused
+from formats.base.errors import Cancelled, Refused
 from recovery.cli.exit_codes import ExitCode
-from recovery.cli.output import Face, JsonFace, TextFace, face, json_line
+from recovery.cli.output import Face, JsonFace, TextFace, face, json_line, told
 from recovery.cli.parameters import PARTITION_PAIR, SIZE, json_option
 from recovery.cli.words import plan_text
 from recovery.engine.cancel import CancelToken
@@ -33,21 +36,60 @@ unused_option = click.option(
 )
 
 
+class _Asking:
+    """True while a person is asked something: Ctrl-C then means "no", and not "stop soon"."""
+
+    now = False
+
+
+_SIGNALS = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
+_LOOK_EVERY = 0.2  # seconds
+_PATIENCE = 2.0  # seconds from a wish to stop to the end, when a disk hangs
+
+
 @contextmanager
 def _stoppable(token: CancelToken) -> Iterator[None]:
-    """Ctrl-C and SIGTERM ask the engine to stop; it leaves things clean. A second Ctrl-C ends at once."""
+    """Ctrl-C, SIGTERM and SIGHUP ask the engine to stop; it leaves things clean. A second Ctrl-C ends at once.
+
+    What the caller ignores (nohup, or the shell for jobs in the background) stays ignored.
+    """
 
     def stop(number: int, _: object) -> None:
-        if token.cancelled and number == signal.SIGINT:
+        if _Asking.now or (token.cancelled and number == signal.SIGINT):
             raise KeyboardInterrupt
         token.cancel()
 
-    old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    old = {number: signal.signal(number, stop) for number in heard}
     try:
         yield
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+def _aside(work: Callable[[], Plan[Any]], token: CancelToken) -> Plan[Any]:
+    """Run `work` in a thread: a hanging disk holds it in the kernel, and this one must stay free to hear Ctrl-C."""
+    done: Future[Plan[Any]] = Future()
+
+    def body() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=body, name="planner", daemon=True).start()
+    stop_at = float("inf")
+    while True:
+        try:
+            return done.result(timeout=_LOOK_EVERY)
+        except TimeoutError:
+            if done.done():
+                raise
+            if token.cancelled:
+                stop_at = min(stop_at, time.monotonic() + _PATIENCE)
+            if time.monotonic() >= stop_at:
+                raise Cancelled("Stopped on request, while a disk did not answer. Nothing was changed.") from None
 
 
 def _run(
@@ -60,13 +102,11 @@ def _run(
 ) -> None:
     """Plan, let it be accepted, execute, and end the process with the right code."""
     token = CancelToken()
-    with face(as_json, to_stderr=to_stderr) as shown, _stoppable(token):
-        try:
-            plan = prepare(token, shown)
-            if not accept(plan, shown):
-                sys.exit(ExitCode.OK)
-        except RecoveryError as error:
-            sys.exit(shown.error(error))
+    with face(as_json, to_stderr=to_stderr) as shown, _stoppable(token), told(shown):
+        plan = _aside(lambda: prepare(token, shown), token)
+        token.check()
+        if not accept(plan, shown):
+            sys.exit(ExitCode.OK)
         sys.exit(shown.finish(execute(plan, settings, shown.event, token)))
 
 
@@ -92,7 +132,15 @@ def _review(plan: Plan[Any], shown: Face, *, dry_run: bool, yes: bool) -> bool:
             "Nobody is there to accept the plan.",
             "Run it at a terminal, or look at --dry-run first and then use --yes.",
         )
-    typed = click.prompt(f"To go on, type {wanted!r} (the end of the target's serial number, or its name)", default="")
+    _Asking.now = True
+    try:
+        typed = click.prompt(
+            f"To go on, type {wanted!r} (the end of the target's serial number, or its name)",
+            default="",
+            show_default=False,
+        )
+    finally:
+        _Asking.now = False
     if typed.strip() != wanted:
         raise Refused(f"{typed!r} is not {wanted!r}.", "Nothing was changed. Is it the right disk?")
     return True

@@ -7,10 +7,9 @@ import sys
 import click
 
 from formats.archive.opening import open_archive
-from formats.base.errors import RecoveryError
 from formats.base.units import in_words as size
 from recovery.cli.info import show_archive
-from recovery.cli.output import face, json_line
+from recovery.cli.output import face, json_line, say, told
 from recovery.cli.parameters import json_option
 from recovery.cli.words import disk_text
 from recovery.engine.inventory import Disk, list_disks
@@ -21,20 +20,17 @@ from recovery.engine.prepare import inspect_path, is_jurymast_archive
 @json_option
 def disks(as_json: bool) -> None:
     """List the disks of this machine."""
-    with face(as_json) as shown:
-        try:
-            found = list_disks()
-        except RecoveryError as error:
-            sys.exit(shown.error(error))
+    with face(as_json) as shown, told(shown):
+        found = list_disks()
     if as_json:
         for disk in found:
             json_line({"type": "disk", **disk.to_json()}, sys.stdout)
         json_line({"type": "result", "outcome": "ok", "exit_code": 0, "disks": len(found)}, sys.stdout)
         return
     for disk in found:
-        click.echo(_disk_line(disk))
+        say(_disk_line(disk))
     if not found:
-        click.echo(
+        say(
             "No disks found. If the machine has some, its controller may be in RAID or VMD mode: look into its "
             "firmware setup."
         )
@@ -61,15 +57,12 @@ def _disk_line(disk: Disk) -> str:
 @json_option
 def inspect(source: str, as_json: bool) -> None:
     """Show what is on SOURCE: a disk, a partition, an image file, or an archive."""
-    with face(as_json) as shown:
-        try:
-            if is_jurymast_archive(source):
-                with open_archive(source) as reader:
-                    show_archive(reader, as_json)
-            report = inspect_path(source, lambda text: None if as_json else shown.look(text))
-        except RecoveryError as error:
-            sys.exit(shown.error(error))
+    with face(as_json) as shown, told(shown):
+        if is_jurymast_archive(source):
+            with open_archive(source) as reader:
+                show_archive(reader, as_json)
+        report = inspect_path(source, lambda text: None if as_json else shown.look(text))
     if as_json:
         json_line({"type": "result", "outcome": "ok", "exit_code": 0, **report.to_json()}, sys.stdout)
     else:
-        click.echo(disk_text(report))
+        say(disk_text(report))

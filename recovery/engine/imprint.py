@@ -1,4 +1,4 @@
-"""Putting volumes on a target: unused space first, data, the first block of each volume last, then a read-back.
+"""Putting volumes on a target: unused space first, data, a read-back, and the first block of each volume last.
 
 The first block (boot sector, superblock) makes a volume what it is; until it is written, an interrupted job leaves
 something that looks blank, not something that looks whole.
@@ -6,6 +6,7 @@ something that looks blank, not something that looks whole.
 
 from __future__ import annotations
 
+import errno
 import struct
 import tempfile
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ from recovery.engine.plan import Placement, Unused
 _LEDGER = struct.Struct("<QQ16s")
 _LEDGER_MEMORY = 16 * MiB
 _JOIN = 4 * MiB
-_SMALLEST = 4096
+MAX_SECTOR = 4096  # bytes; around a bad place areas are read in pieces of this size, and then of 512
 
 
 class Piece(NamedTuple):
@@ -49,6 +50,7 @@ class Imprinter:
         self._ledger = tempfile.SpooledTemporaryFile(max_size=_LEDGER_MEMORY)  # noqa: SIM115 - closed in close()
         self._deferred: list[tuple[int, bytes | None, int]] = []
         self._zero_from = self._zero_to = 0
+        self._entries = 0
         self.written = 0
 
     def close(self) -> None:
@@ -79,6 +81,7 @@ class Imprinter:
         if self._keep:
             digest = b"" if data is None else blake3(data).digest(16)
             self._ledger.write(_LEDGER.pack(offset, length, digest.ljust(16, b"\0")))
+            self._entries += 1
 
     def _zero(self, offset: int, length: int) -> None:
         """Neighbours become one request."""
@@ -105,19 +108,27 @@ class Imprinter:
         self._deferred.clear()
         self.flush()
 
-    def entries(self) -> Iterator[tuple[int, int, bytes]]:
-        """(offset, length, digest or 16 zero bytes for zeros) of all that was written, in order."""
-        self._ledger.seek(0)
+    @property
+    def count(self) -> int:
+        """How many entries the ledger has."""
+        return self._entries
+
+    def entries(self, since: int = 0) -> Iterator[tuple[int, int, bytes]]:
+        """(offset, length, digest or 16 zero bytes for zeros) of what was written, in order, from entry `since`."""
+        self._ledger.seek(since * _LEDGER.size)
         while True:
             data = self._ledger.read(_LEDGER.size * 4096)
             if not data:
                 return
             yield from _LEDGER.iter_unpack(data)
 
-    def check(self, progress: StepProgress, cancel: CancelToken) -> None:
-        """Read everything back from the medium. Raises Corrupt at the first place that differs, DeviceError."""
+    def check(self, progress: StepProgress, cancel: CancelToken, *, since: int = 0) -> None:
+        """Read everything back from the medium, or what the ledger has from entry `since`.
+
+        Raises Corrupt at the first place that differs, DeviceError.
+        """
         nothing = bytes(16)
-        for offset, length, digest in self.entries():
+        for offset, length, digest in self.entries(since):
             cancel.check()
             step = _JOIN if digest == nothing else length  # data pieces are a batch at most
             for start in range(offset, offset + length, step):
@@ -139,30 +150,31 @@ def copy_areas(
 ) -> ExtentList:
     """Bytes of the disk outside of its partitions, from `read(offset, length)`, to the same places.
 
-    Returns what could not be read: those bytes become zeros.
+    Returns what could not be read: those bytes become zeros. Raises DeviceError (ENODEV) when the source is gone.
     """
     lost: list[tuple[int, int]] = []
     for start, end in areas:
         for at in range(start, end, MiB):
-            size = min(MiB, end - at)
-            try:
-                data = read(at, size)
-            except (FormatError, DeviceError):
-                data = _read_around(read, at, size, lost)
-            imprinter.put(whole, Piece(at, size, None if is_zero(data) else data))
+            data = _read_around(read, at, min(MiB, end - at), lost)
+            imprinter.put(whole, Piece(at, len(data), None if is_zero(data) else data))
     return ExtentList(lost)
 
 
 def _read_around(read: Callable[[int, int], bytes], start: int, size: int, lost: list[tuple[int, int]]) -> bytes:
-    """In pieces that end at multiples of _SMALLEST, so that a lost block takes nothing of its neighbour with it."""
+    """In smaller and smaller pieces that end at multiples of their size: what is lost takes no neighbour with it."""
+    try:
+        return read(start, size)
+    except (FormatError, DeviceError) as error:
+        if isinstance(error, DeviceError) and error.errno == errno.ENODEV:
+            raise
+    step = MAX_SECTOR if size > MAX_SECTOR else 512
+    if size <= 512:
+        lost.append((start, start + size))
+        return bytes(size)
     pieces = []
     at, end = start, start + size
     while at < end:
-        stop = min(end, align_down(at, _SMALLEST) + _SMALLEST)
-        try:
-            pieces.append(read(at, stop - at))
-        except (FormatError, DeviceError):
-            pieces.append(bytes(stop - at))
-            lost.append((at, stop))
+        stop = min(end, align_down(at, step) + step)
+        pieces.append(_read_around(read, at, stop - at, lost))
         at = stop
     return b"".join(pieces)

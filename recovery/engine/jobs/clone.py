@@ -13,8 +13,7 @@ from recovery.engine.activity import write_mark
 from recovery.engine.device import open_source
 from recovery.engine.events import Outcome, StepProgress
 from recovery.engine.gather import Batch, Reader
-from recovery.engine.identity import identify
-from recovery.engine.imprint import Imprinter, Piece
+from recovery.engine.imprint import MAX_SECTOR, Imprinter, Piece
 from recovery.engine.job import Job
 from recovery.engine.jobs.write import run_write
 from recovery.engine.pipeline import run_pipeline
@@ -34,11 +33,6 @@ def run(plan: Plan[CloneWork], job: Job) -> None:
         for problem in work.report.table.problems:
             job.problem(work.source, problem)
 
-        def alive() -> None:
-            gone = disk.identity.differences(identify(disk.name))
-            if gone:
-                raise DeviceError(disk.name, "read", 0, 0, 19, f"The disk is gone: {'; '.join(gone)}")  # ENODEV
-
         def feed(placement: Placement, imprinter: Imprinter, progress: StepProgress) -> ExtentList:
             volume = work.report.volumes[placement.volume]
             if volume.map is None:
@@ -51,7 +45,7 @@ def run(plan: Plan[CloneWork], job: Job) -> None:
                 volume.map.extents,
                 job.settings,
                 weak_read=lambda offset, length: disk.read_direct(base + offset, length),
-                check_alive=alive,
+                check_alive=disk.check_present,
             )
             bad: list[tuple[int, int]] = []
 
@@ -73,7 +67,14 @@ def run(plan: Plan[CloneWork], job: Job) -> None:
             )
             return ExtentList(bad)
 
-        run_write(plan, job, work.write, feed, disk.read_at)
+        def read_area(offset: int, length: int) -> bytes:
+            try:
+                return disk.read_at(offset, length) if length > MAX_SECTOR else disk.read_direct(offset, length)
+            except DeviceError:
+                disk.check_present()
+                raise
+
+        run_write(plan, job, work.write, feed, read_area)
         if not work.live and write_mark(disk.identity) != work.mark:
             text = "Somebody wrote to it while it was copied: the copy mixes two states. Make it again."
             job.problem(work.source, Problem(Severity.ERROR, "source.changed", text))

@@ -33,7 +33,9 @@ def run(plan: Plan[RestoreWork], job: Job) -> None:
                 raise RuntimeError("the plan names no volume for the areas")
             return reader.volume(work.write.areas_volume, strict=True).read_at(offset, length)
 
-        run_write(plan, job, work.write, feed, read_area)
+        areas = work.write.areas_volume
+        gone = reader.unreadable(areas) if areas is not None else ExtentList()
+        run_write(plan, job, work.write, feed, read_area, gone)
 
 
 def _feed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from formats.archive.opening import open_archive
 from formats.archive.reader import ArchiveReader
 from formats.archive.verify import verify
+from formats.base.errors import Corrupt
 from formats.base.extent import Extent, ExtentList
 from formats.base.problem import Problem, Severity
 from recovery.engine.events import Outcome
@@ -19,7 +20,12 @@ _LOST_NAMED = 1000
 
 def run(plan: Plan[str], job: Job) -> None:
     """`plan.work`: the archive's path. Fills job.report; raises RecoveryError when it cannot be opened at all."""
-    with open_archive(plan.work) as reader:
+    try:
+        reader = open_archive(plan.work)
+    except Corrupt:
+        job.report.damaged_archive = True
+        raise
+    with reader:
         for problem in reader.problems:
             job.problem(plan.work, problem)
         with job.step(reader.source.size) as progress:
