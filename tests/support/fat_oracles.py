@@ -13,7 +13,7 @@ from tests.support.tools import need
 
 
 class Listed(NamedTuple):
-    """Times in seconds since 1970 UTC, 0 for none; `created` to 2 s. `size`: 0 for directories."""
+    """Times in seconds since 1970 UTC, 0 for none; `modified` and `created` to 2 s. `size`: 0 for directories."""
 
     directory: bool
     size: int
@@ -25,7 +25,8 @@ class Listed(NamedTuple):
 def sleuthkit_tree(image: Path, *, ahead: int = 0) -> dict[str, Listed]:
     """Path to what `fls` 4.11 prints, without its own virtual files, deleted ones and labels.
 
-    It does not apply exFAT's UTC offsets: `ahead` seconds are taken off. It leaves out what is below 2 s everywhere.
+    It does not apply exFAT's UTC offsets: `ahead` seconds are taken off. It takes 100 centiseconds for none, so
+    times are given to 2 s.
     """
     need("fls")
     argv = ["fls", "-r", "-p", "-m", "/", "-z", "UTC", str(image)]
@@ -34,11 +35,12 @@ def sleuthkit_tree(image: Path, *, ahead: int = 0) -> dict[str, Listed]:
     for line in done.stdout.decode(errors="replace").splitlines():
         _, path, _, mode, _, _, size, accessed, modified, _, created = line.split("|")
         name = path.rsplit("/", 1)[1]
-        ours = name in OWN_NAMES or name.endswith((" (deleted)", " (Volume Label Entry)"))
+        ours = name in OWN_NAMES or name.endswith((" (deleted)", " (deleted-realloc)", " (Volume Label Entry)"))
         if ours:
             continue
-        times = [int(t) - ahead if int(t) else 0 for t in (accessed, modified, created)]
-        found[path] = Listed(mode[0] == "d", 0 if mode[0] == "d" else int(size), *times)
+        read, written, made = (int(t) - ahead if int(t) else 0 for t in (accessed, modified, created))
+        directory = mode[0] == "d"
+        found[path] = Listed(directory, 0 if directory else int(size), read, written // 2 * 2, made // 2 * 2)
     return found
 
 

@@ -208,7 +208,8 @@ def test_a_name_of_255_units() -> None:
 def test_lookup() -> None:
     root = (
         long_item("Straße.txt", b"STRASS~1TXT", 2, 1) + item(b"STRASSE TXT", 2, 2)
-        + long_item("twice", b"TWICE~1", 2, 3) + long_item("TWICE", b"TWICE~2", 2, 4) + item(b"ALIAS~1", 2, 5) + long_item("other", b"ALIAS~1", 2, 6)
+        + long_item("twice", b"TWICE~1", 2, 3) + long_item("TWICE", b"TWICE~2", 2, 4)
+        + item(b"ALIAS~1", 2, 5) + long_item("other", b"ALIAS~1", 2, 6)
     )  # fmt: skip
     tree = open_tree(fat16({2: END}, root))
 
