@@ -32,6 +32,7 @@ from fs.ntfs.walk import FREE_BYTES
 from fs.tree import Node, NodeKind, NodeReader, Run, StreamInfo
 
 FIRST_BATCH, BATCH = 64, 8192  # entries whose records are read together: few at first, to show something soon
+MAX_KEPT = 10_000  # runs of one file that are kept between two questions
 MAX_SEEN = 2_000_000  # names of one damaged directory that are remembered, to add only the others
 DIRECTORY_ATTRIBUTE = 0x10
 SELF = (".", "..")
@@ -51,6 +52,7 @@ class NtfsTree:
         self._security = Security(self._mft)
         self._strays = Strays(self._mft, self._findings)
         self._upcase: UpCase | None = None
+        self._last: tuple[int, list[Attribute]] = (-1, [])
         self._reported: dict[str, int] = {}
         limit = min(geometry.clusters * geometry.cluster_size, source.size)
         self._limit = limit + FREE_BYTES
@@ -190,7 +192,13 @@ class NtfsTree:
         return content(self._mft, node.number, self._attributes(node), stream)
 
     def _attributes(self, node: Node) -> list[Attribute]:
-        return self._mft.attributes(node.number)
+        """All attributes of a file. The last ones are kept, for most callers ask several things of one file."""
+        if self._last[0] != node.number:
+            found = self._mft.attributes(node.number)
+            if sum(len(part.runs) for part in found) > MAX_KEPT:
+                return found
+            self._last = (node.number, found)
+        return self._last[1]
 
     def _index(self, number: int) -> Index:
         return Index(self._mft, number, self._mft.attributes(number, data_runs=False), I30)
@@ -279,6 +287,8 @@ class NtfsTree:
                 target = text if kind is NodeKind.SYMLINK else None
             except RecoveryError as error:
                 self._problem("ntfs.special", f"MFT record {number}: {error}.", error)
+        if kind in DEVICES:
+            size = 0
         if target is not None:
             size = len(target.encode("utf-8", "surrogatepass"))
         if kind is NodeKind.DIRECTORY:
@@ -343,6 +353,7 @@ class NtfsTree:
 
 
 NAMED = 50  # problems of one kind
+DEVICES = (NodeKind.CHARACTER_DEVICE, NodeKind.BLOCK_DEVICE, NodeKind.FIFO, NodeKind.SOCKET)
 EMPTY_TAGS = (0x8000001B,)  # have no content by nature
 
 
