@@ -128,7 +128,7 @@ def read_all(tree: FileTree) -> tuple[int, int]:
                 if node.kind is NodeKind.DIRECTORY:
                     waiting.append(node)
                 errors += _read_one(tree, node)
-                if nodes % 7 == 0:
+                if nodes % 7 == 0 and nodes < 700:
                     tree.child(directory, node.name)
         except RecoveryError:
             errors += 1
@@ -166,7 +166,16 @@ def _read_one(tree: FileTree, node: Node) -> int:
 
 
 EPOCHS = (-(1 << 31) + 5, -1, 0, 1, (1 << 31) - 1, (1 << 31) + 7, (1 << 33) + 9, (1 << 34) - (1 << 31) - 2)  # seconds
-ODD_NAMES = (b"\xff\xfe not UTF-8", b"n" * 255, "ü".encode() * 127, b"line\nbreak", b" ", b"...", b"\\back", b"\xed\xa0\x80")
+ODD_NAMES = (
+    b"\xff\xfe not UTF-8",
+    b"n" * 255,
+    "ü".encode() * 127,
+    b"line\nbreak",
+    b" ",
+    b"...",
+    b"\\back",
+    b"\xed\xa0\x80",
+)
 
 
 def acl(*entries: tuple[int, int, int]) -> bytes:
