@@ -109,7 +109,7 @@ class ArchiveReader:
         before = [c for c in self.structure.checkpoints if c < checkpoint]
         refs = [ref for ref in self.structure.refs if ref.checkpoint == checkpoint]
         start = before[-1] if before else 0
-        return segment_by_walk(self.source, start, checkpoint, self.manifest.archive_id, refs)
+        return segment_by_walk(self.source, start, checkpoint, self.manifest.archive_id, refs, self.block_size)
 
     def _segment(self, checkpoint: int, copy: bool) -> Segment:
         header, plain = self.record(checkpoint, Kind.CHECKPOINT)
@@ -141,11 +141,15 @@ class ArchiveReader:
         return unpack_map(pieces, self.manifest.volumes[volume].size)
 
     def _map_from_segments(self, volume: int) -> ExtentList:
+        """What no span speaks of may have been in use: it counts as held, and so as lost."""
+        size, step = self.manifest.volumes[volume].size, self.block_size
         found: list[tuple[int, int]] = []
-        for _, _, spans in self._volumes[volume].ranges():
+        told: list[tuple[int, int]] = []
+        for first, end, spans in self._volumes[volume].ranges():
+            told.append((first * step, end * step))
             for span in spans:
                 found.extend(span.extents)
-        return ExtentList(found)
+        return ExtentList([*found, *ExtentList(told).complement(size)]).clip(0, size)
 
     def unreadable(self, volume: int) -> ExtentList:
         """Bytes that the source's medium did not give when the archive was made; they stand as zeros."""

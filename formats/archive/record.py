@@ -71,12 +71,12 @@ class Encoded(NamedTuple):
     stored_digest: bytes
 
 
-def digest_of(data: bytes) -> bytes:
+def digest_of(data: bytes | memoryview) -> bytes:
     """BLAKE3, 32 bytes."""
     return blake3(data).digest()
 
 
-def compress(data: bytes, level: int) -> bytes:
+def compress(data: bytes | memoryview, level: int) -> bytes:
     """One zstd frame with content size and checksum. Thread-safe; releases the GIL."""
     cache: dict[int, zstandard.ZstdCompressor] | None = getattr(_local, "compressors", None)
     if cache is None:
@@ -106,7 +106,7 @@ def decompress(data: bytes, plain_size: int, structure: str, offset: int) -> byt
         raise Corrupt(structure, offset, f"zstd: {error}") from error
 
 
-def encode(plain: bytes, level: int, digest: bytes | None = None) -> Encoded:
+def encode(plain: bytes | memoryview, level: int, digest: bytes | None = None) -> Encoded:
     """Compress and digest a payload. `digest`: that of `plain`, when it is known already."""
     stored = compress(plain, level)
     return Encoded(len(plain), CODEC_ZSTD, stored, digest or digest_of(plain), digest_of(stored)[:16])

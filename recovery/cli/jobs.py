@@ -16,7 +16,7 @@ import click
 from formats.base.errors import Cancelled, Refused
 from recovery.cli.exit_codes import ExitCode
 from recovery.cli.output import Face, JsonFace, TextFace, face, json_line, told
-from recovery.cli.parameters import PARTITION_PAIR, SIZE
+from recovery.cli.parameters import PARTITION_PAIR, SIZE, json_option
 from recovery.cli.words import plan_text
 from recovery.engine.cancel import CancelToken
 from recovery.engine.executor import execute
@@ -27,7 +27,6 @@ from recovery.engine.planners.restore import RestoreRequest
 from recovery.engine.prepare import plan_verify, prepare_backup, prepare_clone, prepare_restore
 from recovery.engine.settings import Settings
 
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text.")
 unused_option = click.option(
     "--unused",
     type=click.Choice([u.value for u in Unused]),

@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import logging
+from importlib import import_module
 
 import click
 
 from recovery import __version__
-from recovery.cli.jobs import backup, clone, restore, verify
-from recovery.cli.look import disks, info, inspect
+
+_HOME = {
+    "disks": "recovery.cli.look",
+    "inspect": "recovery.cli.look",
+    "backup": "recovery.cli.jobs",
+    "restore": "recovery.cli.jobs",
+    "clone": "recovery.cli.jobs",
+    "verify": "recovery.cli.jobs",
+    "info": "recovery.cli.info",
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Loads a command when it is asked for: `info` need not wait for the engine, nor `--version` for anything."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_HOME)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _HOME:
+            return None
+        found: click.Command = getattr(import_module(_HOME[cmd_name]), cmd_name)
+        return found
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="jurymast")
 def command() -> None:
     """Image, restore and clone whole disks. Success means: read, stored, read again, and proven.
@@ -20,7 +42,3 @@ def command() -> None:
     130 stopped on request.
     """
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
-
-
-for sub in (disks, inspect, backup, restore, clone, verify, info):
-    command.add_command(sub)

@@ -5,22 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from functools import cached_property
+from typing import IO, TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 from formats.base.errors import Cancelled, Corrupt, RecoveryError, Refused
 from recovery.cli.exit_codes import ExitCode, exit_code
@@ -34,7 +27,12 @@ from recovery.engine.events import (
     StepFinished,
     StepStarted,
 )
-from recovery.engine.report import Report
+
+if TYPE_CHECKING:  # what is slow to load waits until it is needed
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from recovery.engine.report import Report
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +44,18 @@ def json_line(body: dict[str, Any], stream: IO[str]) -> None:
         stream.flush()
     except BrokenPipeError:
         _silence(stream)
+
+
+def say(text: str) -> None:
+    """Text on standard output: broken between words at a terminal, whole lines where a program reads them."""
+    if sys.stdout.isatty():
+        width = max(40, shutil.get_terminal_size().columns - 1)
+        lines = []
+        for line in text.split("\n"):
+            indent = " " * (len(line) - len(line.lstrip()) + 2)
+            lines += textwrap.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False) or [""]
+        text = "\n".join(lines)
+    click.echo(text)
 
 
 def _silence(stream: IO[str]) -> None:
@@ -113,8 +123,32 @@ class TextFace:
     """A progress bar with rate and time left, warnings as they come, and the report at the end."""
 
     def __init__(self, stream: IO[str]) -> None:
-        self.console = _Console(file=stream, highlight=False, soft_wrap=False)
-        self._progress = Progress(
+        self._stream = stream
+        self._task: TaskID | None = None
+
+    @cached_property
+    def console(self) -> Console:
+        from rich.console import Console
+
+        class QuietConsole(Console):
+            def on_broken_pipe(self) -> None:
+                """Of rich: would end the program, and with it a restore that is under way."""
+                _silence(self.file)
+
+        return QuietConsole(file=self._stream, highlight=False, soft_wrap=False)
+
+    @cached_property
+    def _progress(self) -> Progress:
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        return Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=16),
             DownloadColumn(binary_units=True),
@@ -123,13 +157,18 @@ class TextFace:
             console=self.console,
             transient=True,
         )
-        self._task: TaskID | None = None
 
     def __enter__(self) -> TextFace:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self._stop_progress()
+
+    def _stop_progress(self) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+            self._task = None
+            self._progress.stop()
 
     def look(self, text: str) -> None:
         if self.console.is_terminal:
@@ -155,13 +194,10 @@ class TextFace:
             self._task = self._progress.add_task(f"{event.step}/{event.steps}", total=event.bytes_total or None)
 
     def _end(self, event: StepFinished) -> None:
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-            self._task = None
-            self._progress.stop()
+        self._stop_progress()
 
     def finish(self, report: Report) -> ExitCode:
-        self._progress.stop()
+        self._stop_progress()
         good = report.outcome is Outcome.OK
         self.console.print()
         headline, _, rest = report.to_text().partition("\n")
@@ -170,7 +206,7 @@ class TextFace:
         return exit_code(report)
 
     def error(self, error: RecoveryError) -> ExitCode:
-        self._progress.stop()
+        self._stop_progress()
         code = code_of(error)
         word = {ExitCode.REFUSED: "Refused", ExitCode.CANCELLED: "Stopped"}.get(code, "Failed")
         self.console.print(f"{word}: {error}", style="bold red", markup=False)

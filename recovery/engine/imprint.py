@@ -17,7 +17,7 @@ from blake3 import blake3
 from formats.base.errors import Corrupt, DeviceError, FormatError
 from formats.base.extent import ExtentList
 from formats.base.target import BlockTarget
-from formats.base.units import MiB
+from formats.base.units import MiB, align_down
 from formats.base.zeros import is_zero
 from recovery.engine.cancel import CancelToken
 from recovery.engine.events import StepProgress
@@ -161,16 +161,20 @@ def copy_areas(
 
 
 def _read_around(read: Callable[[int, int], bytes], start: int, size: int, lost: list[tuple[int, int]]) -> bytes:
-    """In smaller and smaller pieces where it cannot be read."""
+    """In smaller and smaller pieces that end at multiples of their size: what is lost takes no neighbour with it."""
     try:
         return read(start, size)
     except (FormatError, DeviceError) as error:
         if isinstance(error, DeviceError) and error.errno == errno.ENODEV:
             raise
+    step = MAX_SECTOR if size > MAX_SECTOR else 512
     if size <= 512:
         lost.append((start, start + size))
         return bytes(size)
-    step = MAX_SECTOR if size > MAX_SECTOR else 512
-    return b"".join(
-        _read_around(read, at, min(step, start + size - at), lost) for at in range(start, start + size, step)
-    )
+    pieces = []
+    at, end = start, start + size
+    while at < end:
+        stop = min(end, align_down(at, step) + step)
+        pieces.append(_read_around(read, at, stop - at, lost))
+        at = stop
+    return b"".join(pieces)

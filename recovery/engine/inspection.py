@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from formats.base.errors import DeviceError
@@ -108,7 +108,7 @@ def inspect_source(
     `follow`: see usedmap.volume_map(). `on_volume` is told what is looked at, `check` may raise Cancelled. What is
     damaged or cannot be read becomes Problems. Raises Unsupported for sector sizes that no table has.
     """
-    table = _table(source)
+    table = _without_empty_mbr(_table(source))
     volumes = []
     if table.scheme is Scheme.NONE:
         volumes.append(
@@ -135,6 +135,19 @@ def _table(source: BlockSource) -> PartitionTable:
         return PartitionTable(
             Scheme.NONE, source.sector_size, source.size, "", Provenance.PRIMARY, (), (problem,), ()
         )  # fmt: skip
+
+
+def _without_empty_mbr(table: PartitionTable) -> PartitionTable:
+    """An MBR that lists nothing says nothing about the disk either.
+
+    Boot code in front of a file system that our table reader does not know looks the same, and of a large gap only
+    the edges are imaged; so such a disk is one volume, and whatever it holds is stored.
+    """
+    if table.scheme is not Scheme.MBR or table.partitions or table.containers:
+        return table
+    text = "the MBR lists no partitions: the disk is taken as one volume"
+    problem = Problem(Severity.INFO, "mbr.empty", text, 446)
+    return replace(table, scheme=Scheme.NONE, disk_id="", regions=(), problems=(*table.problems, problem))
 
 
 def _volume(

@@ -68,6 +68,9 @@ def run(plan: Plan[BackupWork], job: Job) -> None:
             source = open_source(path, allow_mounted=work.live)
             sources.append(source)
             _same_source(identity, source, mark, work.live)
+        for path, report, _ in work.disks:
+            for problem in report.table.problems:
+                job.problem(path, problem)
         volumes = _volumes(plan)
         sink = PipeSink(os.dup(1)) if work.archive == "-" else FileSink(Path(work.archive), work.split)
         archive_id = os.urandom(16)
@@ -224,8 +227,9 @@ def _capture(
     def work(batch: Batch) -> tuple[Batch, list[tuple[bytes, Encoded | None] | None]]:
         """Per block: None for zeros, else its digest, and its payload when no equal block is known."""
         done: list[tuple[bytes, Encoded | None] | None] = []
-        for at in range(0, len(batch.data), step):
-            plain = batch.data[at : at + step]
+        view = memoryview(batch.data)  # whose slices are no copies
+        for at in range(0, len(view), step):
+            plain = view[at : at + step]
             if is_zero(plain):
                 done.append(None)
                 continue

@@ -30,6 +30,9 @@ def run(plan: Plan[CloneWork], job: Job) -> None:
         if moved:
             raise Refused(f"{work.source} is not what was inspected: {'; '.join(moved)}.", "Plan again.")
 
+        for problem in work.report.table.problems:
+            job.problem(work.source, problem)
+
         def feed(placement: Placement, imprinter: Imprinter, progress: StepProgress) -> ExtentList:
             volume = work.report.volumes[placement.volume]
             if volume.map is None:

@@ -71,9 +71,10 @@ def place_disk(
     """A whole disk, every partition at its old place. Raises Refused when it does not fit."""
     for volume in volumes:
         check_sectors(volume, target)
-    size = table.disk_size if target.absent else target.identity.size
     sector = target.identity.logical_sector if target.identity.is_block else table.sector_size
     needed = max([minimum_size(table)] + [v.offset + v.size for v in volumes])
+    # A file that is still to be made gets the room that the table wants, even where the source had been cut short.
+    size = max(table.disk_size, needed) if target.absent else target.identity.size
     if size < needed:
         raise Refused(
             f"{target.identity.path} is too small by {in_words(needed - size)}: it has {size} bytes, and {needed} "
