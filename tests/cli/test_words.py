@@ -27,7 +27,7 @@ def help_of(*argv: str) -> str:
 
 
 def test_the_commands_are_the_documented_ones() -> None:
-    assert set(command.commands) == set(COMMANDS)
+    assert set(command.list_commands(click.Context(command))) == set(COMMANDS)
     text = help_of()
     for word in (*COMMANDS, "Exit codes", "130"):
         assert word in text
@@ -38,8 +38,8 @@ def test_the_commands_are_the_documented_ones() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_each_command_is_complete(name: str) -> None:
     text = help_of(name)
-    sub = command.commands[name]
-    assert sub.help and sub.help[0].isupper() and sub.help.rstrip().endswith(".")
+    sub = command.get_command(click.Context(command), name)
+    assert sub is not None and sub.help and sub.help[0].isupper() and sub.help.rstrip().endswith(".")
     letters = "".join(text.split())
     for parameter in sub.params:
         if isinstance(parameter, click.Option):

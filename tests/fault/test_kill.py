@@ -84,7 +84,7 @@ def test_a_backup_killed_at_each_step_of_the_commit(volume: Path, tmp_path: Path
             folder = tmp_path / f"{number}"
             folder.mkdir()
             killed, text = wire.run(
-                call, number if call != "writev" else number * 5, "backup", volume, folder / "a.jmi"
+                call, number if call != "writev" else number * 12, "backup", volume, folder / "a.jmi"
             )
             if (folder / "a.jmi").exists():
                 assert verdict(folder / "a.jmi") is ExitCode.OK
@@ -164,7 +164,7 @@ def test_a_bare_volume_never_looks_whole_before_it_is(volume_archive: Path, volu
     target, before = tmp_path / "target.img", little.sparse_file(tmp_path / "before.img", little.EXT4_SIZE)
     tool("mkfs.fat", before)
     with tripwire(tmp_path) as wire:
-        for call, stride in (("pwrite", 2), ("fsync", 1), ("pread", 8)):
+        for call, stride in (("pwrite", 4), ("fsync", 1), ("pread", 16)):
             for number in range(1, 300, stride):
                 shutil.copyfile(before, target)
                 killed, text = wire.run(call, number, "restore", volume_archive, target, "--yes")

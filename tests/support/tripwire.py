@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,8 @@ def _child(order: dict[str, Any]) -> None:
 
 
 def _serve() -> None:
-    import recovery.cli.main  # noqa: F401 - everything is loaded before the first fork
+    for module in ("recovery.cli.main", "recovery.cli.jobs", "rich.console", "rich.progress"):
+        import_module(module)  # everything is loaded before the first fork
 
     for line in sys.stdin:
         pid = os.fork()
