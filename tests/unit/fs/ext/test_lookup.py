@@ -34,15 +34,14 @@ def seed_words() -> tuple[int, int, int, int]:
 def test_hashes_are_those_of_debugfs(name: str, version: int, seeded: bool, image: ImageMaker) -> None:
     need("debugfs")
     rng = Random(name)
-    words = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz._-0123456789", k=n)) for n in (*range(1, 70), 128, 255)]
+    words = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz._0123456789", k=n)) for n in (*range(1, 70), 128, 255)]
     words += ["ü" * 5, "naïve — ünïcödé", "ß" * 100]
-    for unsigned in (False, True):
-        option = f"-h {name}{'_unsigned' if unsigned else ''} " + (f"-s {SEED_TEXT} " if seeded else "")
-        asked = "".join(f'dx_hash {option}"{word}"\n' for word in words).encode()
-        text = run("debugfs", "-f", "-", image("ext2-1k"), stdin=asked)
-        expected = [(int(a, 16), int(b, 16)) for a, b in re.findall(r"is 0x([0-9a-f]+) \(minor 0x([0-9a-f]+)\)", text)]
-        seed = seed_words() if seeded else (0, 0, 0, 0)
-        assert [name_hash(word.encode(), version, seed, unsigned) for word in words] == expected
+    option = f"-h {name} " + (f"-s {SEED_TEXT} " if seeded else "")
+    asked = "".join(f'dx_hash {option}"{word}"\n' for word in words).encode()
+    text = run("debugfs", "-f", "-", image("ext2-1k"), stdin=asked)
+    expected = [(int(a, 16), int(b, 16)) for a, b in re.findall(r"is 0x([0-9a-f]+) \(minor 0x([0-9a-f]+)\)", text)]
+    seed = seed_words() if seeded else (0, 0, 0, 0)
+    assert [name_hash(word.encode(), version, seed, False) for word in words] == expected
 
 
 @given(st.binary(max_size=300), st.integers(0, 2), st.booleans())
