@@ -93,7 +93,7 @@ class NtfsTree:
         for node in self._nodes(number, self._stray_entries(number, index), seen):
             found = True
             yield node
-        if index is None and not found and isinstance(faults[0], FormatError):
+        if index is None and not found:
             raise faults[0]
 
     def child(self, directory: Node, name: str) -> Node | None:
