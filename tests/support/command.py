@@ -93,6 +93,19 @@ def jurymast(*argv: str | Path, stdin: bytes = b"", timeout: float = 120, ok: in
     return out
 
 
+def here(*argv: str | Path, ok: int | None = None) -> Done:
+    """As jurymast() with --json, in this process: for what is told before any work is done, many times."""
+    from click.testing import CliRunner
+
+    from recovery.cli.main import command
+
+    result = CliRunner().invoke(command, list(map(str, argv)), prog_name="jurymast")
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+    done = parse(result.stdout_bytes, "", result.exit_code)
+    assert ok is None or done.code == ok, (argv, done.code, done.text[-3000:])
+    return done
+
+
 class Running:
     """A run with --json that can be watched and stopped."""
 

@@ -97,17 +97,21 @@ def failing_writes_device(
 
 
 @contextmanager
-def hanging(image: Path, scratch: Path, *, bad: tuple[int, int] = (0, 0)) -> Iterator[tuple[Path, Path]]:
+def hanging(image: Path, scratch: Path, *, bad: tuple[int, int] | None = None) -> Iterator[tuple[Path, Path]]:
     """A read-only file with the content of `image`, and a switch: while that file exists, reads do not return.
 
-    Reads that touch the bytes of `bad` give EIO at once.
+    Once one hangs, a file "hang.now" appears beside the switch.
+
+    `bad`: a range of bytes; reads that touch it give EIO when they are of 4 KiB or more, and only smaller ones,
+    which go around the page cache, hang.
     """
     switch, disk = scratch / "hang", shlex.quote(str(image))
-    pread = (
-        f"if [ $4 -lt {bad[1]} ] && [ $(($4 + $3)) -gt {bad[0]} ]; then echo 'EIO bad' >&2; exit 1; fi; "
-        f"while [ -e {shlex.quote(str(switch))} ]; do sleep 0.05; done; "
-        f"dd if={disk} iflag=skip_bytes,count_bytes,fullblock skip=$4 count=$3 bs=1M status=none"
-    )
+    place = shlex.quote(str(switch))
+    hang = f"while [ -e {place} ]; do touch {place}.now; sleep 0.05; done; "
+    if bad is not None:
+        touched = f"[ $4 -lt {bad[1]} ] && [ $(($4 + $3)) -gt {bad[0]} ]"
+        hang = f"if {touched}; then if [ $3 -ge 4096 ]; then echo 'EIO bad' >&2; exit 1; fi; {hang} fi; "
+    pread = f"{hang}dd if={disk} iflag=skip_bytes,count_bytes,fullblock skip=$4 count=$3 bs=1M status=none"
     with served(["nbdkit", "-r", "eval", f"get_size=echo {image.stat().st_size}", f"pread={pread}"], scratch) as path:
         try:
             yield path, switch
