@@ -29,12 +29,16 @@ _SMALLEST = 4096
 
 
 class Piece(NamedTuple):
-    """Bytes of a volume from `start`: `data`, or `length` zeros (data None). `lost`: zeros in place of what is gone."""
+    """Bytes of a volume from `start`: `data`, or `length` zeros (data None). `lost`: zeros in place of what is gone.
+
+    `digest`: BLAKE3 of `data` where it is known already, else b"".
+    """
 
     start: int
     length: int
     data: bytes | None
     lost: bool = False
+    digest: bytes = b""
 
 
 class Imprinter:
@@ -47,7 +51,7 @@ class Imprinter:
         """`fresh`: everything on the target reads as zeros now (a file that was just made)."""
         self._target, self._fresh, self._keep = target, fresh, keep_ledger
         self._ledger = tempfile.SpooledTemporaryFile(max_size=_LEDGER_MEMORY)  # noqa: SIM115 - closed in close()
-        self._deferred: list[tuple[int, bytes | None, int]] = []
+        self._deferred: list[tuple[int, Piece]] = []
         self._zero_from = self._zero_to = 0
         self.written = 0
 
@@ -66,19 +70,20 @@ class Imprinter:
     def put(self, placement: Placement, piece: Piece) -> None:
         """Write a piece; the volume's first one is kept for settle()."""
         if piece.start == 0:
-            self._deferred.append((placement.offset, piece.data, piece.length))
+            self._deferred.append((placement.offset, piece))
             return
-        self._write(placement.offset + piece.start, piece.data, piece.length)
+        self._write(placement.offset + piece.start, piece)
 
-    def _write(self, offset: int, data: bytes | None, length: int) -> None:
+    def _write(self, offset: int, piece: Piece) -> None:
+        data = piece.data
         if data is None:
-            self._zero(offset, length)
+            self._zero(offset, piece.length)
         else:
             self._target.write_at(offset, data)
             self.written += len(data)
         if self._keep:
-            digest = b"" if data is None else blake3(data).digest(16)
-            self._ledger.write(_LEDGER.pack(offset, length, digest.ljust(16, b"\0")))
+            digest = bytes(16) if data is None else piece.digest[:16] or blake3(data).digest(16)
+            self._ledger.write(_LEDGER.pack(offset, piece.length, digest))
 
     def _zero(self, offset: int, length: int) -> None:
         """Neighbours become one request."""
@@ -100,8 +105,8 @@ class Imprinter:
     def settle(self) -> None:
         """Write the first blocks, after everything else is on the medium."""
         self.flush()
-        for offset, data, length in self._deferred:
-            self._write(offset, data, length)
+        for offset, piece in self._deferred:
+            self._write(offset, piece)
         self._deferred.clear()
         self.flush()
 
