@@ -31,7 +31,7 @@ _SMALLEST = 4096
 class Piece(NamedTuple):
     """Bytes of a volume from `start`: `data`, or `length` zeros (data None). `lost`: zeros in place of what is gone.
 
-    `digest`: BLAKE3 of `data` where it is known already, else b"".
+    `digest`: BLAKE3 of `data` where it is known already, else b"". `written`: it is on the target (data None then).
     """
 
     start: int
@@ -39,6 +39,7 @@ class Piece(NamedTuple):
     data: bytes | None
     lost: bool = False
     digest: bytes = b""
+    written: bool = False
 
 
 class Imprinter:
@@ -67,22 +68,36 @@ class Imprinter:
         elif unused is Unused.ZERO:
             self._target.zero(placement.offset, placement.room)
 
+    def write_ahead(self, placement: Placement, piece: Piece) -> Piece:
+        """Write a piece's data now, from any thread; put() has to follow, in order, with the piece that is returned.
+
+        Where the data were made they are still in the processor's cache. The volume's first piece has to wait.
+        """
+        if piece.data is None or piece.start == 0:
+            return piece
+        self._target.write_at(placement.offset + piece.start, piece.data)
+        digest = piece.digest if piece.digest or not self._keep else blake3(piece.data).digest(16)
+        return Piece(piece.start, piece.length, None, digest=digest, written=True)
+
     def put(self, placement: Placement, piece: Piece) -> None:
-        """Write a piece; the volume's first one is kept for settle()."""
+        """Write a piece, unless that was done; the volume's first one is kept for settle()."""
         if piece.start == 0:
             self._deferred.append((placement.offset, piece))
             return
         self._write(placement.offset + piece.start, piece)
 
     def _write(self, offset: int, piece: Piece) -> None:
-        data = piece.data
-        if data is None:
-            self._zero(offset, piece.length)
-        else:
+        data, digest = piece.data, piece.digest[:16]
+        if data is not None:
             self._target.write_at(offset, data)
-            self.written += len(data)
+            if self._keep and not digest:
+                digest = blake3(data).digest(16)
+        elif not piece.written:
+            self._zero(offset, piece.length)
+            digest = bytes(16)
+        if data is not None or piece.written:
+            self.written += piece.length
         if self._keep:
-            digest = bytes(16) if data is None else piece.digest[:16] or blake3(data).digest(16)
             self._ledger.write(_LEDGER.pack(offset, piece.length, digest))
 
     def _zero(self, offset: int, length: int) -> None:

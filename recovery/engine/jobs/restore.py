@@ -46,7 +46,12 @@ def _feed(
     lost: list[tuple[int, int]] = [(e.start, e.end) for e in reader.unreadable(placement.volume)]
 
     def work(batch: list[Entry]) -> list[Piece]:
-        return [_piece(reader, entry, entry.block * step, min(step, size - entry.block * step)) for entry in batch]
+        pieces = []
+        for entry in batch:
+            start = entry.block * step
+            piece = _piece(reader, entry, start, min(step, size - start))
+            pieces.append(imprinter.write_ahead(placement, piece))
+        return pieces
 
     def consume(pieces: list[Piece]) -> None:
         for piece in pieces:
