@@ -77,7 +77,7 @@ def ntfs_mounted(image: Path, where: Path, options: str) -> Iterator[Path]:
     need("ntfs-3g")
     need_root()
     argv = ["ntfs-3g", "-o", f"{options},no_detach", str(image), str(where)]
-    # A file for its complaints, for nobody reads a pipe while it runs: of a damaged volume it says so much that it stops.
+    # A file for its complaints: nobody reads a pipe while it runs, and of a damaged volume it has a lot to say.
     with (
         tempfile.TemporaryFile() as told,
         subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=told) as server,
