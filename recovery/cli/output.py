@@ -67,12 +67,6 @@ def _silence(stream: IO[str]) -> None:
         os.close(nowhere)
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Of rich: would end the program, and with it a restore that is under way."""
-        _silence(self.file)
-
-
 class JsonFace:
     """Prints every event; the result comes last."""
 
