@@ -5,6 +5,8 @@
 * valid, but we cannot        -> Unsupported
 * refused for safety          -> Refused
 
+PathNotFound is none of these: the volume is sound, and has no such file.
+
 Offsets are absolute, in bytes, from the start of the source that the error names.
 """
 
@@ -90,6 +92,14 @@ class Refused(RecoveryError):
     def __init__(self, reason: str, advice: str = "") -> None:
         self.reason, self.advice = reason, advice
         super().__init__(reason)
+
+
+class PathNotFound(RecoveryError):
+    """A volume has no file or directory at `path`; `reason` says at which part of it the search ended."""
+
+    def __init__(self, path: str, reason: str, advice: str = "") -> None:
+        self.path, self.reason, self.advice = path, reason, advice
+        super().__init__(f"{path}: {reason}")
 
 
 class Cancelled(RecoveryError):

@@ -45,7 +45,11 @@ class System:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file or directory. `index`: number of its first entry, 0-based. `valid_size`: bytes that were written."""
+    """A file or directory. `index`: number of its first entry, 0-based. `valid_size`: bytes that were written.
+
+    `stamps`: CreateTimestamp, LastModifiedTimestamp, LastAccessedTimestamp. `fine`: Create10msIncrement,
+    LastModified10msIncrement, CreateUtcOffset, LastModifiedUtcOffset, LastAccessedUtcOffset.
+    """
 
     index: int
     name: str
@@ -53,6 +57,8 @@ class File:
     stream: Allocation
     valid_size: int
     vendor: tuple[Allocation, ...]
+    stamps: tuple[int, int, int] = (0, 0, 0)
+    fine: bytes = bytes(5)
 
     @property
     def is_directory(self) -> bool:
@@ -146,7 +152,7 @@ class DirectoryParser:
     def _finish(self, entries: bytes) -> Iterator[File | Fault]:
         """A complete entry set. With a wrong checksum it is reported and used all the same: better too much."""
         index = self._index - len(entries) // ENTRY_SIZE
-        _, _, checksum, attributes, *_ = FILE.unpack_from(entries)
+        _, _, checksum, attributes, _, created, modified, accessed, fine, _ = FILE.unpack_from(entries)
         expected = set_checksum(entries)
         if checksum != expected:
             text = f"entry set has checksum {checksum:#06x}, computed {expected:#06x}"
@@ -164,6 +170,7 @@ class DirectoryParser:
                 name += entries[at + 2 : at + ENTRY_SIZE]
             elif kind == VENDOR_ALLOCATION and entries[at + 1] & ALLOCATION_POSSIBLE:
                 vendor.append(_allocation(entries[at : at + ENTRY_SIZE]))
-        text = bytes(name[: 2 * name_length]).decode("utf-16-le", "replace")
+        text = bytes(name[: 2 * name_length]).decode("utf-16-le", "surrogatepass")
         stream = Allocation(cluster, size, bool(flags & NO_FAT_CHAIN))
-        yield File(index, text or f"<entry {index}>", attributes, stream, valid, tuple(vendor))
+        stamps = (created, modified, accessed)
+        yield File(index, text or f"<entry {index}>", attributes, stream, valid, tuple(vendor), stamps, fine)

@@ -69,6 +69,10 @@ class ExfatVolume:
         return self._identity
 
     @property
+    def boot(self) -> Boot:
+        return self._boot
+
+    @property
     def problems(self) -> Sequence[Problem]:
         return self._findings.problems()
 

@@ -29,6 +29,7 @@ from fs.exfat.directory import (
     System,
 )
 from fs.exfat.table import chains
+from fs.fat.names import printable
 from fs.findings import Log
 
 MAX_FILES = 20_000_000
@@ -128,7 +129,7 @@ class Walk:
         self._files += 1
         if self._files > MAX_FILES:
             raise LimitReached(f"more than {MAX_FILES} files; the rest was not looked at")
-        path = join_path(parent, item.name)
+        path = join_path(parent, printable(item.name))
         for allocation in item.vendor:
             yield from self._content(allocation, f"vendor data of {path}")
         if item.valid_size > item.stream.size:

@@ -26,6 +26,8 @@ class Entry:
     """A file, directory or volume label. `index`: number of its entry in the directory, 0-based.
 
     `cluster`: the first one, 0 for none. `size`: bytes, 0 for directories. `raw_name`: the 11 bytes.
+    `stamps`: DIR_CrtTimeTenth, CrtTime, CrtDate, LstAccDate, WrtTime, WrtDate. `long_lost`: there are long entries,
+    which do not belong to it.
     """
 
     index: int
@@ -34,6 +36,8 @@ class Entry:
     attributes: int
     cluster: int
     size: int
+    stamps: tuple[int, int, int, int, int, int] = (0, 0, 0, 0, 0, 0)
+    long_lost: bool = False
 
     @property
     def is_directory(self) -> bool:
@@ -77,7 +81,9 @@ class DirectoryParser:
             if first == DELETED:
                 self._long.reset()
                 continue
-            name, attributes, flags, _, _, _, _, high, _, _, low, size = ENTRY.unpack_from(data, at)
+            name, attributes, flags, tenths, *created, accessed, high, time, date, low, size = ENTRY.unpack_from(
+                data, at
+            )
             if attributes & LONG_NAME_MASK == LONG_NAME:
                 self._long.add(data[at : at + ENTRY_SIZE])
                 continue
@@ -86,4 +92,6 @@ class DirectoryParser:
                 continue
             cluster = low | high << 16 if self._wide else low
             text = self._long.take(name) or short_name(name, flags)
-            yield Entry(index, text, name, attributes, cluster, 0 if attributes & DIRECTORY else size)
+            stamps = (tenths, created[0], created[1], accessed, time, date)
+            length = 0 if attributes & DIRECTORY else size
+            yield Entry(index, text, name, attributes, cluster, length, stamps, self._long.lost)

@@ -155,6 +155,14 @@ class FatVolume:
         return self._identity
 
     @property
+    def bpb(self) -> Bpb:
+        return self._bpb
+
+    @property
+    def table(self) -> FatTable:
+        return self._table
+
+    @property
     def problems(self) -> Sequence[Problem]:
         return self._findings.problems()
 

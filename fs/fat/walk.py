@@ -18,6 +18,7 @@ from fs.api import Reference
 from fs.chainwalk import ChainWalk, LimitReached, join_path
 from fs.fat.bpb import Bpb
 from fs.fat.directory import ENTRY_SIZE, MAX_ENTRIES, DirectoryParser, Entry
+from fs.fat.names import printable
 from fs.fat.table import FatTable
 from fs.findings import Log
 
@@ -83,7 +84,7 @@ class Walk:
         self._files += 1
         if self._files > MAX_FILES:
             raise LimitReached(f"more than {MAX_FILES} files; the rest was not looked at")
-        path = join_path(parent, entry.name)
+        path = join_path(parent, printable(entry.name))
         if entry.cluster == 0:
             if entry.size or entry.is_directory:
                 what = f"{path} has {entry.size} bytes" if entry.size else f"directory {path} is there"
