@@ -58,9 +58,7 @@ def _check_header(ctx: Context, inode: Inode, data: bytes, offset: int, depth: i
     if depth < 0:
         limit = MAX_DEPTH if entries else 0
         if found_depth > limit:
-            error = Corrupt(
-                name, offset + 6, "eh_depth", expected=f"0 to {limit}", found=found_depth, source=source
-            )
+            error = Corrupt(name, offset + 6, "eh_depth", expected=f"0 to {limit}", found=found_depth, source=source)
             if not entries or found_depth > DEPTH_FOLLOWED:
                 raise error
             ctx.report(error)

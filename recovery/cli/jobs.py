@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from formats.base.errors import RecoveryError, Refused
 from recovery.cli.exit_codes import ExitCode
+from recovery.cli.lookup import json_option, stoppable
 from recovery.cli.output import Face, JsonFace, TextFace, face, json_line
 from recovery.cli.parameters import PARTITION_PAIR, SIZE
 from recovery.cli.words import plan_text
@@ -24,7 +23,6 @@ from recovery.engine.planners.restore import RestoreRequest
 from recovery.engine.prepare import plan_verify, prepare_backup, prepare_clone, prepare_restore
 from recovery.engine.settings import Settings
 
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text.")
 unused_option = click.option(
     "--unused",
     type=click.Choice([u.value for u in Unused]),
@@ -34,24 +32,7 @@ unused_option = click.option(
 )
 
 
-@contextmanager
-def _stoppable(token: CancelToken) -> Iterator[None]:
-    """Ctrl-C and SIGTERM ask the engine to stop; it leaves things clean. A second Ctrl-C ends at once."""
-
-    def stop(number: int, _: object) -> None:
-        if token.cancelled and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        token.cancel()
-
-    old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
-
-
-def _run(
+def run_plan(
     prepare: Callable[[CancelToken, Face], Plan[Any]],
     settings: Settings,
     *,
@@ -61,7 +42,7 @@ def _run(
 ) -> None:
     """Plan, let it be accepted, execute, and end the process with the right code."""
     token = CancelToken()
-    with face(as_json, to_stderr=to_stderr) as shown, _stoppable(token):
+    with face(as_json, to_stderr=to_stderr) as shown, stoppable(token):
         try:
             plan = prepare(token, shown)
             if not accept(plan, shown):
@@ -146,7 +127,7 @@ def backup(
             shown.console.print()
         return plan
 
-    _run(prepare, Settings(level=level), as_json=as_json, to_stderr=archive == "-")
+    run_plan(prepare, Settings(level=level), as_json=as_json, to_stderr=archive == "-")
 
 
 @click.command()
@@ -180,7 +161,7 @@ def restore(
     request = RestoreRequest(
         archive, target, partitions, None if disk is None else disk - 1, Unused(unused), not no_verify
     )
-    _run(
+    run_plan(
         lambda token, shown: prepare_restore(request, shown.look),
         Settings(),
         as_json=as_json,
@@ -215,7 +196,7 @@ def clone(
 ) -> None:
     """Copy the used blocks of SOURCE straight to TARGET, with no archive between."""
     request = CloneRequest(source, target, partition, Unused(unused), include_paging, not no_verify, force_live)
-    _run(
+    run_plan(
         lambda token, shown: prepare_clone(request, token, shown.look),
         Settings(),
         as_json=as_json,
@@ -228,4 +209,4 @@ def clone(
 @json_option
 def verify(archive: str, as_json: bool) -> None:
     """Read all of ARCHIVE, list what is damaged and lost, and walk its file systems."""
-    _run(lambda token, shown: plan_verify(archive), Settings(), as_json=as_json)
+    run_plan(lambda token, shown: plan_verify(archive), Settings(), as_json=as_json)

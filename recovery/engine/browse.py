@@ -20,13 +20,13 @@ from formats.base.source import BlockSource, Window
 from fs.api import Identity
 from fs.registry import identify_volume
 from fs.tree import FileTree
-from fs.trees import open_tree
+from fs.trees import TREES, open_tree
 from recovery.engine.device import open_source
 from recovery.engine.held import HeldVolume
 from recovery.engine.inspection import inspect_source
 from recovery.engine.prepare import is_jurymast_archive
 
-TREE_KINDS = frozenset({"ntfs", "fat12", "fat16", "fat32", "vfat", "exfat", "ext2", "ext3", "ext4"})
+TREE_KINDS = frozenset(kind for parser in TREES for kind in parser.kinds)
 _SELECTOR = re.compile(r"(?:([1-9]\d{0,3})\.)?([1-9]\d{0,4})")
 
 
@@ -96,9 +96,6 @@ class Place:
     def tree(self, volume: VolumeInfo) -> FileTree:
         """Its files. What an archive does not hold is an error when it is read. Raises RecoveryError."""
         source = self.raw(volume)
-        if not volume.has_files:
-            reason = f"Jurymast cannot look into {volume.title} of {self.name}."
-            raise Refused(reason, f"It reads files of: {', '.join(sorted(TREE_KINDS))}.")
         tree = open_tree(source)
         if isinstance(source, HeldVolume):
             source.lenient = False

@@ -125,7 +125,9 @@ class Extraction:
         elif node.kind in SPECIAL:
             self._to.special(self._item(node, path, new=True))
         elif node.note:
-            self._tally.lose(path, "extract.unreadable", f"its content is not in this volume as a plain file: {node.note}")
+            self._tally.lose(
+                path, "extract.unreadable", f"its content is not in this volume as a plain file: {node.note}"
+            )
         elif node.kind is not NodeKind.FILE:
             self._tally.lose(path, "extract.skipped", f"it is neither file, directory nor link ({node.kind.value})")
         else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,7 @@ DAMAGED = ".damaged"
 STREAM_ATTRIBUTE = "user.ntfs-stream."
 _STREAM_LIMIT = 64 * 1024  # XATTR_SIZE_MAX of Linux
 _LINKS_KEPT = 200_000  # hard-linked files whose other names are still to come, about 60 MB
+_TICK = 0.05  # seconds; the clock of most file systems goes in steps of up to 10 ms
 _TRIES = 10_000  # names for one that is taken
 _ENDS_ALL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENODEV, errno.ENOTCONN, errno.ESTALE})
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES})
@@ -78,7 +80,14 @@ class Folder:
         try:
             fd = os.open(self._temporary, _NEW, 0o600, dir_fd=here)
             try:
-                return os.fstat(fd).st_ctime_ns
+                now = first = os.fstat(fd).st_ctime_ns
+                deadline = time.monotonic() + _TICK
+                while now == first and time.monotonic() < deadline:
+                    # The clock goes in steps; one step further, nothing older can look as if it were ours.
+                    time.sleep(0.001)
+                    os.fchmod(fd, 0o600)
+                    now = os.fstat(fd).st_ctime_ns
+                return now
             finally:
                 os.close(fd)
                 os.unlink(self._temporary, dir_fd=here)
@@ -178,7 +187,7 @@ class Folder:
         if damage:
             item.tally.lose(item.path, "extract.damaged", f"{damage.to_text()}; kept as {os.fsdecode(placed)}")
         elif shared and len(self._links) < _LINKS_KEPT:
-            self._links[node.number] = (tuple(d.name for d in self._stack[1:]) + (placed,), inode)
+            self._links[node.number] = ((*(d.name for d in self._stack[1:]), placed), inode)
         elif shared:
             item.tally.not_kept("hard links (too many to remember; made as separate files)", item.path)
 
@@ -246,7 +255,7 @@ class Folder:
             return None
 
     def _link_to_first(self, item: Item) -> bool:
-        """Make `item` a hard link to the name under which this file was made before. False: it has to be written anew."""
+        """Make `item` a hard link to the name that this file got before. False: it has to be written anew."""
         known = self._links.get(item.node.number)
         if known is None:
             return False
@@ -333,7 +342,9 @@ class Folder:
             if raw is not None and info.size <= _STREAM_LIMIT:
                 damage = Damage()
                 try:
-                    whole = b"".join(p.data if p.data is not None else bytes(p.length) for p in item.content(damage, info.name))
+                    whole = b"".join(
+                        p.data if p.data is not None else bytes(p.length) for p in item.content(damage, info.name)
+                    )
                 except Cancelled:
                     raise
                 except RecoveryError as error:

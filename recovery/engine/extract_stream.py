@@ -142,7 +142,9 @@ class Tar:
         except (Cancelled, TargetFailed):
             raise
         except RecoveryError as error:
-            raise TargetFailed(self._name, f"reading {item.path} ({error}) for the write", 0, size, errno.EIO) from error
+            raise TargetFailed(
+                self._name, f"reading {item.path} ({error}) for the write", 0, size, errno.EIO
+            ) from error
         item.tally.files += 1
         if damage:
             item.tally.lose(item.path, "extract.damaged", f"{damage.to_text()}; zeros stand there in the tar")
@@ -178,17 +180,19 @@ class Tar:
         info = tarfile.TarInfo(self._names.of(name))
         info.type = kind
         info.mode = mode_of(node, _UMASK, owned=True)
+        headers: dict[str, str] = {}
         info.uid, info.gid = node.uid or 0, node.gid or 0
         for key, value in (("mtime", node.times.modified), ("atime", node.times.accessed)):
             if value is not None:
                 sign, whole = ("-", -value) if value < 0 else ("", value)
-                info.pax_headers[key] = f"{sign}{whole // 10**9}.{whole % 10**9:09d}"
+                headers[key] = f"{sign}{whole // 10**9}.{whole % 10**9:09d}"
         if node.times.modified is not None and 0 <= node.times.modified < 8**11 * 10**9:
             info.mtime = node.times.modified // 10**9
         if attributes and kind in (tarfile.REGTYPE, tarfile.DIRTYPE):
             for key, data in self._attributes(item).items():
                 # The tar module writes UTF-8; bytes that are no UTF-8 go through as they are.
-                info.pax_headers[f"SCHILY.xattr.{key}"] = data.decode("utf-8", "surrogateescape")
+                headers[f"SCHILY.xattr.{key}"] = data.decode("utf-8", "surrogateescape")
+        info.pax_headers = headers
         return info
 
     def _attributes(self, item: Item) -> dict[str, bytes]:
@@ -214,7 +218,7 @@ class Tar:
     def _add(self, info: tarfile.TarInfo, item: Item, content: IO[bytes] | _Bytes | None = None) -> None:
         with _failing(self._name, item.path):
             try:
-                self._tar.addfile(info, content)  # type: ignore[arg-type]
+                self._tar.addfile(info, content)
             except UnicodeEncodeError:
                 item.tally.lose(item.path, "extract.skipped", "its name, link or an attribute is no valid text")
 

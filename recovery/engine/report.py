@@ -18,6 +18,7 @@ _SENTENCE = {
     ("restore", Outcome.OK): "RESTORED AND CHECKED",
     ("clone", Outcome.OK): "CLONED AND CHECKED",
     ("verify", Outcome.OK): "THE ARCHIVE IS GOOD",
+    ("extract", Outcome.OK): "EXTRACTED",
 }
 _UNCHECKED = {
     "backup": "STORED, NOT VERIFIED",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import IO
 
 from formats.base.errors import DeviceError, Refused
 from formats.base.problem import Problem, Severity
+from fs.walk import shown
 from recovery.engine.browse import open_volume
 from recovery.engine.events import Outcome
 from recovery.engine.extract import Destination, Extraction
@@ -56,7 +56,7 @@ def run(plan: Plan[ExtractWork], job: Job) -> None:
     work = plan.work
 
     def lost(loss: Loss) -> None:
-        job.problem(loss.path, Problem(Severity.ERROR, loss.code, loss.text))
+        job.problem(shown(loss.path), Problem(Severity.ERROR, loss.code, loss.text))
 
     with open_volume(work.source) as volume, job.step() as progress:
         tally = Tally(on_loss=lost, advance=progress.advance)
@@ -74,9 +74,9 @@ def run(plan: Plan[ExtractWork], job: Job) -> None:
 
 def _tell(job: Job, tally: Tally) -> None:
     for path, name, reason in tally.renamed:
-        job.problem(path, Problem(Severity.WARNING, "extract.renamed", f"stored as {name}: {reason}"))
+        job.problem(shown(path), Problem(Severity.WARNING, "extract.renamed", f"stored as {shown(name)}: {reason}"))
     for what, entry in sorted(tally.unkept.items()):
-        text = f"not kept for {entry.count} of them: {what} (such as {', '.join(entry.examples)})"
+        text = f"not kept for {entry.count} of them: {what} (such as {', '.join(map(shown, entry.examples))})"
         job.problem("files", Problem(Severity.INFO, "extract.not_kept", text))
     job.report.numbers = {
         "files": tally.files,
@@ -104,8 +104,11 @@ def _destination(work: ExtractWork) -> Iterator[Destination]:
 def _output(target: str, *, overwrite: bool) -> Iterator[IO[bytes]]:
     """Standard output, or a file that gets its name when it is complete."""
     if target == "-":
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        try:
+            with os.fdopen(os.dup(1), "wb") as pipe:
+                yield pipe
+        except OSError as error:
+            raise DeviceError("standard output", "write", 0, 0, error.errno or 0) from error
         return
     final = Path(target)
     if final.exists() and not overwrite:

@@ -117,9 +117,7 @@ def test_fifteen_terabytes_in_seconds(tmp_path: Path) -> None:
     head = dict(line.split(":", 1) for line in run("dumpe2fs", "-h", path).splitlines() if ":" in line)
     used = (int(head["Block count"]) - int(head["Free blocks"])) * 4096
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, path], capture_output=True, text=True, check=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", MEASURE, path], capture_output=True, text=True, check=True, timeout=60)
     spent = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before.ru_utime
     total, peak = map(int, done.stdout.split())
     path.unlink()
