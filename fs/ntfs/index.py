@@ -6,7 +6,7 @@ Source: ntfs-3g layout.h (INDEX_ROOT, INDEX_BLOCK, INDEX_ENTRY) and index.c.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from formats.base.decode import decode
@@ -22,7 +22,8 @@ from fs.ntfs.stream import Stream, select
 I30 = "$I30"  # the index of a directory
 HEADER = struct.Struct("<IIIB3x")  # entries_offset, index_length, allocated_size, ih_flags
 ENTRY = struct.Struct("<QHHH2x")  # indexed_file, length, key_length, ie_flags
-LAST = 0x02
+NODE, LAST = 0x01, 0x02
+MAX_DEPTH = 32  # of a tree; three levels hold millions of entries
 ROOT_BYTES = 0x10
 BLOCK_HEADER = 0x18  # of an INDX block, up to its index header
 SLAB = MiB
@@ -106,6 +107,51 @@ class Index:
         except RecoveryError as error:
             return max(where, 0), error
         return where, data
+
+    def find(self, order: Callable[[bytes], int]) -> bytes | None:
+        """The entry (header, key and what follows) that is looked for, by one way down the tree.
+
+        `order` of an entry: 0 when it is the one, negative when the one comes before it, positive when behind.
+        Raises Corrupt or DeviceError when the way leads through damage.
+        """
+        data: bytes | bytearray = self._root
+        header, where = ROOT_BYTES, self._where
+        for _ in range(MAX_DEPTH):
+            entry, child = self._turn(data, header, where, order)
+            if entry is not None or child < 0:
+                return entry
+            at, size = child * self._vcn_bytes, self.block_size
+            if self.allocation is None or at % size or at + size > self.allocation.size:
+                raise Corrupt(self._label, where, f"it leads to block {child}, which does not exist")
+            where, block = self._block(self.allocation, at // size, bytearray())
+            if isinstance(block, RecoveryError):
+                raise block
+            data, header = block, BLOCK_HEADER
+        raise Corrupt(self._label, where, f"it is deeper than {MAX_DEPTH} levels")
+
+    def _turn(
+        self, data: bytes | bytearray, header: int, where: int, order: Callable[[bytes], int]
+    ) -> tuple[bytes | None, int]:
+        """In one node: the entry that is looked for, or the number of the block below to look in; -1: nowhere."""
+        first, length, _, _ = HEADER.unpack_from(data, header)
+        at, end = header + first, header + length
+        if end > len(data) or first < HEADER.size:
+            raise Corrupt(self._label, where + header, f"entries from {at} to {end} leave it")
+        while at + ENTRY.size <= end:
+            _, size, key, flags = ENTRY.unpack_from(data, at)
+            last = flags & LAST
+            least = ENTRY.size + (0 if last else key) + (8 if flags & NODE else 0)
+            if size < least or size & 7 or at + size > end:
+                raise Corrupt(self._label, where + at, f"an entry of {size} bytes with a key of {key}")
+            entry = bytes(data[at : at + size])
+            turn = -1 if last else order(entry)
+            if not turn:
+                return entry, -1
+            if turn < 0:
+                below = int.from_bytes(data[at + size - 8 : at + size], "little") if flags & NODE else -1
+                return None, below
+            at += size
+        raise Corrupt(self._label, where + at, "its entries have no last one")
 
     def names(self, budget: Budget, faults: list[RecoveryError]) -> Iterator[DirectoryEntry]:
         """Every entry of a directory, in no useful order. Damaged parts are left out and added to `faults`."""

@@ -35,6 +35,7 @@ class Stream:
         ordered = sorted(parts, key=lambda part: part.lowest_vcn)
         first = ordered[0]
         self.flags = first.flags
+        self.compression_unit = first.compression_unit
         self.value = first.value
         self.size = first.data_size
         self.initialized = first.initialized_size
@@ -69,6 +70,14 @@ class Stream:
         return not self.flags & (COMPRESSED | ENCRYPTED)
 
     @property
+    def compressed(self) -> bool:
+        return bool(self.flags & COMPRESSED)
+
+    @property
+    def encrypted(self) -> bool:
+        return bool(self.flags & ENCRYPTED)
+
+    @property
     def resident(self) -> bool:
         return self.value is not None
 
@@ -87,7 +96,7 @@ class Stream:
 
     def locate(self, offset: int) -> int:
         """Where byte `offset` lies on the volume; -1 in a hole or a resident value."""
-        for start, _, place in self._pieces(offset, offset + 1):
+        for start, _, place in self.pieces(offset, offset + 1):
             return place + offset - start if place >= 0 else -1
         return -1
 
@@ -99,7 +108,7 @@ class Stream:
             return self.value[offset : offset + length]
         stop = min(offset + length, self.initialized)
         pieces: list[bytes] = []
-        for start, end, place in self._pieces(offset, stop):
+        for start, end, place in self.pieces(offset, stop):
             if place < 0:
                 pieces.append(bytes(end - start))
             else:
@@ -107,8 +116,12 @@ class Stream:
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         return data if len(data) == length else data + bytes(length - len(data))
 
-    def _pieces(self, offset: int, stop: int) -> Iterator[tuple[int, int, int]]:
-        """(start, end, place on the volume or -1) of every run that [offset, stop) meets."""
+    def stored_at(self, place: int, length: int) -> bytes:
+        """Bytes of the volume itself, such as pieces() names. Raises Truncated or DeviceError."""
+        return self._source.read_at(place, length)
+
+    def pieces(self, offset: int, stop: int) -> Iterator[tuple[int, int, int]]:
+        """(start, end, place on the volume or -1) of every run that [offset, stop) meets, cut to it. All are bytes."""
         cluster = self._cluster
         i = max(bisect_right(self._vcns, offset // cluster) - 1, 0)
         while i < len(self._runs):

@@ -326,6 +326,81 @@ def no_primary_boot(path: Path) -> None:
         image.put(0, bytes(512))
 
 
+def reparse(tag: int, data: bytes) -> bytes:
+    """The value of a reparse point."""
+    return struct.pack("<IHH", tag, len(data), 0) + data
+
+
+def link_data(substitute: str, shown: str, flags: int | None = None) -> bytes:
+    """The data of a junction or, with `flags`, of a symbolic link."""
+    one, other = substitute.encode("utf-16-le"), shown.encode("utf-16-le")
+    head = struct.pack("<HHHH", 0, len(one), len(one) + 2, len(other))
+    return head + (b"" if flags is None else struct.pack("<I", flags)) + one + b"\0\0" + other + b"\0\0"
+
+
+STRANGE = {
+    "junction": (0xA0000003, link_data("\\??\\C:\\Windows", "C:\\Windows")),
+    "symlink": (0xA000000C, link_data("..\\target.txt", "..\\target.txt", 1)),
+    "symlink-no-print": (0xA000000C, link_data("\\??\\D:\\x", "", 0)),
+    "lx-symlink": (0xA000001D, struct.pack("<I", 2) + "ziel/ä".encode()),
+    "dedup": (0x80000013, bytes(64)),
+    "cloud": (0x9000601A, bytes(32)),
+    "wim": (0x80000017, struct.pack("<IIII", 1, 1, 1, 0)),
+    "nfs-link": (0x80000014, struct.pack("<Q", 0x014B4E4C) + "a/b".encode("utf-16-le")),
+    "app": (0x8000001B, bytes(16)),
+    "unknown": (0x80004711, bytes(32)),
+}
+MAX_NAME = "n" * 251 + "\U0001f600" + "ä."
+
+
+def strange(path: Path) -> None:
+    """What is neither plain file nor directory, extended attributes, descriptors, names that are hard to compare."""
+    make(path, size=24 * MiB, label="strange")
+    with mount(path) as root:
+        (root / "r").mkdir()
+        for name, (tag, data) in STRANGE.items():
+            node = root / "r" / name
+            if name == "junction":
+                node.mkdir()
+            else:
+                node.write_bytes(b"here" if name in ("cloud", "dedup") else b"")
+            os.setxattr(node, "system.ntfs_reparse_data", reparse(tag, data))
+        (root / "interix").mkdir()
+        (root / "interix" / "link").symlink_to("../r/somewhere ü")
+        (root / "interix" / "long").symlink_to("x/" * 700 + "end")
+        os.mknod(root / "interix" / "char", 0o020644, os.makedev(4, 300))
+        os.mknod(root / "interix" / "block", 0o060644, os.makedev(259, 1))
+        (root / "names").mkdir()
+        for name in (
+            "Straße",
+            "ÄÖÜ",
+            "äöÜ.txt",
+            "case",
+            "CASE",
+            "Case",
+            "dotted i İı",
+            "😀.txt",
+            "e\u0301",
+            "ÿ",
+            MAX_NAME,
+        ):
+            (root / "names" / name).write_text(name)
+        dos = root / "names" / "a long name for dos.text"
+        dos.write_text("dos")
+        os.setxattr(dos, "system.ntfs_dos_name", b"ALONGN~1.TEX")
+        (root / "ea.txt").write_text("ea")
+        first = (struct.pack("<IBBH", 24, 0, 5, 7) + b"COLOR\0crimson").ljust(24, b"\0")
+        second = (struct.pack("<IBBH", 312, 0x80, 2, 300) + b"BG\0" + b"v" * 300).ljust(312, b"\0")
+        os.setxattr(root / "ea.txt", "system.ntfs_ea", first + second)
+        (root / "private").write_text("mode")
+        (root / "private").chmod(0o600)
+        (root / "old").write_text("times")
+        os.utime(root / "old", ns=(-11644473600_000000000 + 12345600, 1234567890_123456700))
+        os.setxattr(root / "old", "system.ntfs_crtime_be", struct.pack(">q", 129_000_000_000_000_001))
+        (root / "dir").mkdir()
+        (root / "dir:of directory").write_text("a directory has streams too")
+
+
 GENERATORS: dict[str, Callable[[Path], None]] = {
     **{f"cluster-{size}": partial(small, cluster=size) for size in CLUSTER_SIZES},
     "4kn": partial(small, sector=4096),
@@ -337,4 +412,5 @@ GENERATORS: dict[str, Callable[[Path], None]] = {
     "hibernated": hibernated,
     "bitmap-lag": bitmap_lag,
     "no-primary-boot": no_primary_boot,
+    "strange": strange,
 }

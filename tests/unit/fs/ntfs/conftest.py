@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.ntfs_images import GENERATORS
+from tests.support.ntfs_wof import wof
 from tests.support.partclone import PartcloneMap, used_map
 from tests.support.tools import need, need_root
 
@@ -25,7 +26,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     def get(name: str) -> Path:
         path = folder / name
         if not path.exists():
-            GENERATORS[name](path)
+            (wof if name == "wof" else GENERATORS[name])(path)
         return path
 
     return get
