@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 from formats.base.errors import ChecksumMismatch, Inconsistent
 from fs.ext.blockmap import block_runs
+from fs.ext.blocks import BlockReader
 from fs.ext.extents import extent_runs
 from fs.ext.group import GroupState, GroupTable
 from fs.ext.inode import EXTENTS_FLAG, Context, Inode, MapRun, checksum_complaint, decode_inode, has_map
+from fs.ext.superblock import Superblock
 
 
 def file_runs(ctx: Context, inode: Inode) -> Iterator[MapRun]:
@@ -18,19 +20,27 @@ def file_runs(ctx: Context, inode: Inode) -> Iterator[MapRun]:
     return extent_runs(ctx, inode) if inode.flags & EXTENTS_FLAG else block_runs(ctx, inode)
 
 
-def read_inode(ctx: Context, groups: GroupTable, number: int) -> Inode:
-    """Inode `number`, 1-based. Raises Inconsistent, ChecksumMismatch, Truncated or DeviceError."""
-    sb = ctx.sb
+def inode_place(sb: Superblock, groups: GroupTable, number: int) -> int:
+    """Byte offset of inode `number`, 1-based. Raises Inconsistent."""
     group, index = divmod(number - 1, sb.inodes_per_group)
     if not (0 < number <= sb.inodes_count) or groups.state[group] == GroupState.DAMAGED:
         raise Inconsistent(
             f"inode {number}", 0, "has no place", expected=f"1 to {sb.inodes_count}, in a group with a descriptor"
         )
-    block, within = divmod(index * sb.inode_size, sb.block_size)
-    block += groups.inode_table[group]
-    offset = block * sb.block_size + within
-    raw = ctx.reader.read(block)[within : within + sb.inode_size]
-    complaint = checksum_complaint(sb, number, raw)
+    return groups.inode_table[group] * sb.block_size + index * sb.inode_size
+
+
+def raw_inode(reader: BlockReader, sb: Superblock, groups: GroupTable, number: int) -> tuple[bytes, int]:
+    """All bytes of inode `number`, unchecked, and their offset. Raises Inconsistent, Truncated or DeviceError."""
+    offset = inode_place(sb, groups, number)
+    block, within = divmod(offset, sb.block_size)
+    return reader.read(block)[within : within + sb.inode_size], offset
+
+
+def read_inode(ctx: Context, groups: GroupTable, number: int) -> Inode:
+    """Inode `number`, 1-based. Raises Inconsistent, ChecksumMismatch, Truncated or DeviceError."""
+    raw, offset = raw_inode(ctx.reader, ctx.sb, groups, number)
+    complaint = checksum_complaint(ctx.sb, number, raw)
     if complaint:
         raise ChecksumMismatch(f"inode {number}", offset, complaint, source=ctx.reader.source.name)
-    return decode_inode(sb, number, raw, offset)
+    return decode_inode(ctx.sb, number, raw, offset)

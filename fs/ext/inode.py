@@ -19,6 +19,7 @@ from fs.ext.superblock import LARGE_DIR, SIXTY_FOUR_BIT, Superblock
 
 FAST_INODE = Struct("<HHIIIIIHHIII60sIIIIHHHHHH")
 FAST_EXTRA = Struct("<HH")
+FAST_TIMES = Struct("<7I")
 _SEED = Struct("<II")
 _NUMBER = Struct("<I")
 _CHECKSUMS = Struct("<HHHH")  # l_i_checksum_lo, l_i_reserved, i_extra_isize, i_checksum_hi
@@ -26,7 +27,7 @@ _LOW = Struct("<HH")
 
 BAD_BLOCKS_INODE, ROOT_INODE, RESIZE_INODE = 1, 2, 7
 EXTENTS_FLAG, INDEX_FLAG, EA_INODE_FLAG, INLINE_DATA_FLAG = 0x80000, 0x1000, 0x200000, 0x10000000
-HUGE_FILE_FLAG = 0x40000
+HUGE_FILE_FLAG, ENCRYPT_FLAG, CASEFOLD_FLAG = 0x40000, 0x800, 0x40000000
 
 
 class RunKind(IntEnum):

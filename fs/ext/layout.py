@@ -151,6 +151,16 @@ InodeExtra = Struct(  # at +0x80 of inodes larger than 128 bytes
     "i_checksum_hi" / Int16ul,  # +0x82
 )
 
+InodeTimes = Struct(  # at +0x84 of inodes larger than 128 bytes, as far as i_extra_isize reaches
+    "i_ctime_extra" / Int32ul,  # +0x84 bits 0-1: epochs of 2^32 seconds, the rest: nanoseconds
+    "i_mtime_extra" / Int32ul,  # +0x88
+    "i_atime_extra" / Int32ul,  # +0x8C
+    "i_crtime" / Int32ul,  # +0x90 seconds
+    "i_crtime_extra" / Int32ul,  # +0x94
+    "i_version_hi" / Int32ul,  # +0x98
+    "i_projid" / Int32ul,  # +0x9C
+)
+
 ExtentHeader = Struct(
     "eh_magic" / Int16ul,  # +0x00 0xF30A
     "eh_entries" / Int16ul,  # +0x02
@@ -180,12 +190,35 @@ DirEntryHead = Struct(  # ext4_dir_entry_2; the name follows
     "file_type" / Int8ul,  # +0x07
 )
 
+DxRootInfo = Struct(  # behind the entries '.' and '..' of the first block of a hash tree directory
+    "reserved_zero" / Int32ul,  # +0x00
+    "hash_version" / Int8ul,  # +0x04 0 legacy, 1 half MD4, 2 TEA, 6 SipHash
+    "info_length" / Int8ul,  # +0x05 always 8
+    "indirect_levels" / Int8ul,  # +0x06
+    "unused_flags" / Int8ul,  # +0x07
+)
+
 XattrHeader = Struct(
     "h_magic" / Int32ul,  # +0x00 0xEA020000
     "h_refcount" / Int32ul,  # +0x04 inodes that share the block
     "h_blocks" / Int32ul,  # +0x08 always 1
     "h_hash" / Int32ul,  # +0x0C
     "h_checksum" / Int32ul,  # +0x10
+)
+
+XattrEntry = Struct(  # the name follows; the next entry begins at a multiple of 4
+    "e_name_len" / Int8ul,  # +0x00 bytes
+    "e_name_index" / Int8ul,  # +0x01 prefix of the name
+    "e_value_offs" / Int16ul,  # +0x02 bytes from the block, or from the first entry in an inode
+    "e_value_inum" / Int32ul,  # +0x04 inode that holds the value, 0: it is here
+    "e_value_size" / Int32ul,  # +0x08 bytes
+    "e_hash" / Int32ul,  # +0x0C
+)
+
+AclEntry = Struct(  # ext4_acl_entry; e_id only for named users and groups
+    "e_tag" / Int16ul,  # +0x00
+    "e_perm" / Int16ul,  # +0x02
+    "e_id" / Int32ul,  # +0x04
 )
 
 MmpBlock = Struct(

@@ -24,8 +24,8 @@ SUPERBLOCK_SIZE = 1024  # bytes
 MAGIC = 0xEF53
 MAX_GROUPS = 1 << 22  # 512 TiB with 4 KiB blocks; keeps the columns of GroupTable below 200 MB
 
-HAS_JOURNAL, SPARSE_SUPER2, FAST_COMMIT = 0x4, 0x200, 0x400
-RECOVER, JOURNAL_DEV, META_BG, SIXTY_FOUR_BIT = 0x4, 0x8, 0x10, 0x80
+HAS_JOURNAL, DIR_INDEX, SPARSE_SUPER2, FAST_COMMIT = 0x4, 0x20, 0x200, 0x400
+FILETYPE, RECOVER, JOURNAL_DEV, META_BG, SIXTY_FOUR_BIT = 0x2, 0x4, 0x8, 0x10, 0x80
 MMP, FLEX_BG, CSUM_SEED, LARGE_DIR = 0x100, 0x200, 0x2000, 0x4000
 SPARSE_SUPER, UNINIT_BG, BIGALLOC, METADATA_CSUM, SHARED_BLOCKS = 0x1, 0x10, 0x200, 0x400, 0x4000
 
@@ -70,6 +70,10 @@ class Superblock:
     external_journal: bool
     mmp_block: int
     csum_seed: int
+    first_inode: int  # the first that is not special
+    hash_seed: tuple[int, int, int, int]  # of hash tree directories, four words
+    hash_version: int  # of new hash tree directories
+    hash_flags: int  # 1: names are hashed as signed bytes, 2: as unsigned ones
     uuid: bytes
     label: str
 
@@ -215,6 +219,7 @@ def _checked(raw: Any, incompat: int, ro_compat: int, dynamic: bool, offset: int
         require(raw.s_first_meta_bg <= descriptor_blocks, 0x104, "s_first_meta_bg", f"0 to {descriptor_blocks}",
                 raw.s_first_meta_bg)  # fmt: skip
     journal = bool(raw.s_feature_compat & HAS_JOURNAL)
+    first_inode = raw.s_first_ino
     seed = raw.s_checksum_seed if incompat & CSUM_SEED else crc32c_raw(raw.s_uuid)
     return Superblock(
         block_size=block_size, cluster_blocks=cluster_blocks, blocks_count=blocks, first_data_block=first,
@@ -228,6 +233,9 @@ def _checked(raw: Any, incompat: int, ro_compat: int, dynamic: bool, offset: int
         creator_os=raw.s_creator_os, journal_inode=raw.s_journal_inum if journal else 0,
         external_journal=journal and not raw.s_journal_inum and bool(raw.s_journal_dev or any(raw.s_journal_uuid)),
         mmp_block=raw.s_mmp_block if incompat & MMP else 0, csum_seed=seed, uuid=raw.s_uuid,
+        first_inode=first_inode if dynamic and 11 <= first_inode <= raw.s_inodes_count else 11,
+        hash_seed=tuple(raw.s_hash_seed),
+        hash_version=raw.s_def_hash_version, hash_flags=raw.s_flags & 3,
         label=raw.s_volume_name.split(b"\0")[0].decode("utf-8", "replace").rstrip(" \t\n\r\f\v"),
     )  # fmt: skip
 

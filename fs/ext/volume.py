@@ -82,6 +82,15 @@ class ExtVolume:
             self._allocated = self._map()
         return iter(self._allocated)
 
+    def view(self) -> tuple[View, str]:
+        """The volume as the replay of its journal will leave it, and ''.
+
+        When it cannot be told what a needed replay would do: as it is on disk, and why. Raises FormatError,
+        DeviceError.
+        """
+        prepared = self._prepare()
+        return prepared.after, prepared.uncertain
+
     def references(self) -> Iterator[Reference]:
         """See fs.api. The metadata are read as the replay of the journal will leave them."""
         prepared = self._prepare()

@@ -100,8 +100,8 @@ def dirty(path: Path, *, files: int = 300) -> dict[str, bytes]:
         for i in range(0, files, 3):
             (top / f"j{i}").unlink()
             del expected[f"j{i}"]
-        for i in range(40):
-            data = bytes([i + 1]) * (i * 5000 + 1)
+        for i in range(16):
+            data = bytes([i + 1]) * (i * 30000 + 1)
             with (top / f"late{i}").open("wb") as file:
                 file.write(data)
                 file.flush()
@@ -136,7 +136,7 @@ GENERATORS: dict[str, Callable[[Path], None]] = {
     "ext4-1k": _make(64, "-t", "ext4", "-b", "1024"),
     "ext4-4k": _make(300, "-t", "ext4", "-b", "4096"),
     "ext4-64k": _make(512, "-t", "ext4", "-b", "65536"),
-    "ext4-bigalloc": _make(300, "-t", "ext4", "-O", "bigalloc", "-C", "65536"),
+    "ext4-bigalloc": _make(160, "-t", "ext4", "-O", "bigalloc", "-C", "65536"),
     "ext4-bigalloc-1k": _make(100, "-t", "ext4", "-b", "1024", "-O", "bigalloc", "-C", "4096"),
     "ext4-metabg": _make(700, "-t", "ext4", "-b", "1024", "-O", "meta_bg,^resize_inode"),
     "ext4-sparse2": _make(700, "-t", "ext4", "-b", "4096", "-O", "sparse_super2,^sparse_super,^resize_inode"),

@@ -74,9 +74,9 @@ def test_what_nothing_refers_to_is_known(name: str, image: ImageMaker) -> None:
         assert orphaned.subtract(tables) == ExtentList()
 
 
-@pytest.mark.parametrize("name", sorted(set(GENERATORS) - BIGALLOC))
+@pytest.mark.parametrize("name", ["ext2-rev0", "ext3-1k", "ext4-64k", "ext4-lazy", "ext4-metabg"])
 def test_used_blocks_are_those_of_partclone(name: str, image: ImageMaker, tmp_path: Path) -> None:
-    """partclone 0.3.23 fails on bigalloc."""
+    """A few, for each run takes two seconds; partclone 0.3.23 fails on bigalloc."""
     expected = used_map("partclone.extfs", image(name), tmp_path)
     with FileSource(image(name)) as source:
         assert ExtentList(open_volume(source).allocated()) == expected.extents
