@@ -206,7 +206,8 @@ def clone(
 
 @click.command()
 @click.argument("archive")
+@click.option("--files", is_flag=True, help="Read every file through its file system, too.")
 @json_option
-def verify(archive: str, as_json: bool) -> None:
-    """Read all of ARCHIVE, list what is damaged and lost, and walk its file systems."""
-    run_plan(lambda token, shown: plan_verify(archive), Settings(), as_json=as_json)
+def verify(archive: str, files: bool, as_json: bool) -> None:
+    """Read all of ARCHIVE, list what is damaged and lost with the files that are hit, and walk its file systems."""
+    run_plan(lambda token, shown: plan_verify(archive, files=files), Settings(), as_json=as_json)

@@ -15,6 +15,7 @@ from fs.tree import FileTree, Node, NodeKind, StreamInfo
 from fs.walk import in_path, resolve
 from recovery.engine.content import Damage, Piece, pieces
 from recovery.engine.extract_notes import Tally
+from recovery.engine.listing import is_internal
 from recovery.engine.safenames import safe_name
 from recovery.engine.treewalk import Fault, Walk
 
@@ -92,6 +93,7 @@ class Extraction:
     def take(self, path: str) -> None:
         """The file or directory at `path`, with everything below it; the root without a folder of its own.
 
+        The files in which NTFS keeps itself ($MFT …) come only when they are named.
         Raises PathNotFound, Cancelled, DeviceError when the destination fails altogether (full, gone).
         """
         start = resolve(self._tree, path)
@@ -101,6 +103,10 @@ class Extraction:
         linked: list[bool] = []  # by open directory: does it hold symbolic links?
         for visit in walk:
             node = visit.node
+            if at_root and is_internal(self._tree, visit.path, node):
+                if node.kind is NodeKind.DIRECTORY:
+                    walk.skip()
+                continue
             top = at_root and node is start
             if visit.leaving:
                 if linked.pop():

@@ -16,6 +16,7 @@ from fs.findings import Log
 from fs.tree import FileTree, Node, NodeKind, StreamInfo
 from fs.walk import in_path, read_through, resolve, walk
 
+_NTFS_OWN = 24  # records below are reserved for NTFS itself (as ntfs-3g has it)
 _EVERY = 256  # entries between two looks at the wish to stop
 
 
@@ -64,6 +65,13 @@ def iso(nanoseconds: int | None) -> str | None:
         return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest:09d}Z"
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def is_internal(tree: FileTree, path: str, node: Node) -> bool:
+    """True for the files in which NTFS keeps itself ($MFT, $Bitmap, $Extend/…): they are nobody's documents."""
+    if tree.identity.kind != "ntfs" or not path.startswith("/$"):
+        return False
+    return path.startswith("/$Extend/") or (node.number < _NTFS_OWN and "/" not in path[1:])
 
 
 def entry_of(tree: FileTree, path: str, node: Node, *, all_streams: bool = False) -> Entry:
@@ -139,9 +147,11 @@ def digests(
     check: Callable[[], None] = lambda: None,
     advance: Callable[[int], None] = lambda count: None,
 ) -> Iterator[Digest]:
-    """SHA-256 of every file, in the order of the disk. `log` takes the problems of the walk."""
+    """SHA-256 of every file (not of NTFS's own), in the order of the disk. `log` takes the problems of the walk."""
     for path, node in walk(tree, tree.root, log=log):
         check()
+        if is_internal(tree, path, node):
+            continue
         if node.kind is NodeKind.FILE:
             yield _digest(tree, path, node, "", check, advance)
         if all_streams and node.kind in (NodeKind.FILE, NodeKind.DIRECTORY):

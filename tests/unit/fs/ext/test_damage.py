@@ -55,9 +55,7 @@ def everything(source: BlockSource) -> tuple[ExtVolume, ExtentList, ExtentList]:
     return volume, found, ExtentList(r.extent for r in volume.references())
 
 
-@pytest.mark.parametrize(
-    "name", ["ext4-1k", "ext4-4k", "ext4-nocsum", "ext4-bigalloc", "ext4-metabg", "ext4-inode128"]
-)
+@pytest.mark.parametrize("name", ["ext4-1k", "ext4-4k", "ext4-nocsum", "ext4-bigalloc", "ext4-metabg", "ext4-inode128"])
 def test_flipped_bytes_never_lose_a_block(name: str, image: ImageMaker) -> None:
     """With checksums, damage anywhere in the metadata may copy more, but never less.
 
@@ -71,9 +69,7 @@ def test_flipped_bytes_never_lose_a_block(name: str, image: ImageMaker) -> None:
         refused = 0
         for round_ in range(50):
             area = rng.choice(start) if round_ % 6 else (1024, 2048)
-            patches = {
-                rng.randrange(*area): rng.randbytes(rng.choice((1, 1, 4, 16))) for _ in range(rng.randint(1, 3))
-            }
+            patches = {rng.randrange(*area): rng.randbytes(rng.choice((1, 1, 4, 16))) for _ in range(rng.randint(1, 3))}
             began = time.monotonic()
             try:
                 _, found, _ = everything(Damaged(source, patches))

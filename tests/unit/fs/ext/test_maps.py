@@ -28,9 +28,7 @@ def small(image: ImageMaker) -> Superblock:
         return parse(source.read_at(1024, 1024), 1024)
 
 
-@given(
-    st.lists(st.one_of(st.just(0), st.integers(1, 40), st.integers(2**32 - 4, 2**32 - 1)), min_size=1, max_size=40)
-)
+@given(st.lists(st.one_of(st.just(0), st.integers(1, 40), st.integers(2**32 - 4, 2**32 - 1)), min_size=1, max_size=40))
 def test_joined_pointers(values: list[int]) -> None:
     rebuilt = [0] * len(values)
     runs = list(blockmap._joined(array("I", values)))
@@ -58,9 +56,7 @@ def test_any_directory_block_ends(small: Superblock, data: bytes, flags: int) ->
     st.binary(min_size=64, max_size=64),
     st.booleans(),
 )
-def test_any_map_ends_inside_the_volume(
-    small: Superblock, block: bytes, flags: int, noise: bytes, sane: bool
-) -> None:
+def test_any_map_ends_inside_the_volume(small: Superblock, block: bytes, flags: int, noise: bytes, sane: bool) -> None:
     """`sane`: a valid extent header in front, so that the entries behind it are looked at."""
     if sane:
         header = extents.FAST_HEADER.pack(extents.MAGIC, 4, 4, block[0] % 3, 0)

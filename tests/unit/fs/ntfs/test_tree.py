@@ -66,7 +66,7 @@ def compare(image_path: Path, mnt: Path, expect: int) -> None:
             created, modified, accessed, changed = struct.unpack("<4q", xattr(there, "system.ntfs_times") or b"")
             assert tuple(node.times) == tuple((t - EPOCH) * 100 for t in (created, modified, changed, accessed)), path
             attributes = struct.unpack("<I", xattr(there, "system.ntfs_attrib") or b"")[0]
-            assert node.attributes & 0xFFFF or 0x80 == attributes & 0xFFFF, path
+            assert node.attributes & 0xFFFF or attributes & 0xFFFF == 0x80, path
             attributes_of_tree = tree.xattrs(node)
             assert attributes_of_tree.get("system.ntfs_acl") == (xattr(there, "system.ntfs_acl") or None), path
             assert attributes_of_tree.get("system.ntfs_reparse_data") == xattr(there, "system.ntfs_reparse_data"), path
