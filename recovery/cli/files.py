@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 
 import click
 
-from formats.base.problem import Severity
+from formats.base.problem import Problem, Severity
 from fs.findings import Log
 from fs.walk import shown
 from recovery.cli.browse import streams_option
@@ -14,7 +15,8 @@ from recovery.cli.exit_codes import ExitCode
 from recovery.cli.jobs import run_plan
 from recovery.cli.lookup import complain, finish, json_option, looking, say, tell
 from recovery.cli.output import json_line
-from recovery.engine.browse import Place, VolumeInfo, open_place
+from recovery.engine.browse import OpenVolume, Place, VolumeInfo, open_place
+from recovery.engine.compare import Comparison, Counts
 from recovery.engine.events import Advanced, StepProgress
 from recovery.engine.jobs.extract import ExtractWork, Form, plan_extract
 from recovery.engine.listing import digests, manifest_line, problems_of
@@ -96,3 +98,60 @@ def _chosen(place: Place, selector: str) -> list[tuple[VolumeInfo, str]]:
     if selector or len(with_files) < 2:
         return [(place.pick(selector), "")]
     return [(v, f"{v.address}/") for v in with_files]
+
+
+@click.command()
+@click.argument("old", metavar="ARCHIVE[:N]")
+@click.argument("new", metavar="ARCHIVE[:N]")
+@json_option
+def diff(old: str, new: str, as_json: bool) -> None:
+    """Which files differ between two archives (or disks, or images): added, removed, changed.
+
+    Without N, partitions of the same number are compared. Files are called equal only when their bytes are: where
+    both archives have the same blocks, without reading them. Exit code 0, whether something differs or not.
+    """
+    with looking(as_json=as_json) as token, open_place(old) as (first, selector), open_place(new) as (second, other):
+        progress = StepProgress(lambda event: _show_progress(event, as_json), 0)
+        total = Counts()
+        for left, right in _pairs(first, selector, second, other, as_json):
+            prefix = "" if selector or other else left.address
+            comparison = Comparison(
+                OpenVolume(first, left, first.raw(left), first.tree(left)),
+                OpenVolume(second, right, second.raw(right), second.tree(right)),
+                check=token.check,
+                advance=progress.advance,
+            )
+            for found in comparison:
+                if as_json:
+                    body = {"path": prefix + found.path, "change": found.change.value, "text": found.text}
+                    json_line({"type": "difference", **body}, sys.stdout)
+                else:
+                    about = f"  ({shown(found.text)})" if found.text else ""
+                    say(f"{found.change.value:<9} {shown(prefix + found.path)}{about}")
+            total.add(comparison.counts)
+        code = ExitCode.LOSSES if total.unknown else ExitCode.OK
+        if as_json:
+            finish(code, **asdict(total))
+        else:
+            proven = f"{total.by_blocks} files by equal blocks, {total.by_reading} by reading"
+            complain(f"{total.differences} differences, {total.same} the same (content proven: {proven})")
+    sys.exit(code)
+
+
+def _pairs(
+    first: Place, selector: str, second: Place, other: str, as_json: bool
+) -> list[tuple[VolumeInfo, VolumeInfo]]:
+    """The volumes to compare; what only one side has is told."""
+    if selector or other:
+        return [(first.pick(selector or other), second.pick(other or selector))]
+    ours = {v.address: v for v in first.volumes if v.has_files}
+    theirs = {v.address: v for v in second.volumes if v.has_files}
+    if len(ours) == len(theirs) == 1:
+        return [(first.only(), second.only())]
+    alone = [(first.name, v) for a, v in ours.items() if a not in theirs]
+    alone += [(second.name, v) for a, v in theirs.items() if a not in ours]
+    tell(
+        [Problem(Severity.WARNING, "diff.alone", f"Only {name} has {volume.title}.") for name, volume in alone],
+        as_json=as_json,
+    )
+    return [(v, theirs[a]) for a, v in ours.items() if a in theirs]

@@ -8,7 +8,7 @@ import click
 
 from recovery import __version__
 from recovery.cli.browse import cat, find_command, ls
-from recovery.cli.files import extract, hash_command
+from recovery.cli.files import diff, extract, hash_command
 from recovery.cli.jobs import backup, clone, restore, verify
 from recovery.cli.look import disks, info, inspect
 
@@ -24,5 +24,5 @@ def command() -> None:
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
 
 
-for sub in (disks, inspect, backup, restore, clone, verify, info, ls, find_command, cat, extract, hash_command):
+for sub in (disks, inspect, backup, restore, clone, verify, info, ls, find_command, cat, extract, hash_command, diff):
     command.add_command(sub)
