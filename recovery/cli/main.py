@@ -11,6 +11,7 @@ from recovery.cli.browse import cat, find_command, ls
 from recovery.cli.files import diff, extract, hash_command
 from recovery.cli.jobs import backup, clone, restore, verify
 from recovery.cli.look import disks, info, inspect
+from recovery.cli.mount import mount
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,5 +25,20 @@ def command() -> None:
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
 
 
-for sub in (disks, inspect, backup, restore, clone, verify, info, ls, find_command, cat, extract, hash_command, diff):
+for sub in (
+    disks,
+    inspect,
+    backup,
+    restore,
+    clone,
+    verify,
+    info,
+    ls,
+    find_command,
+    cat,
+    extract,
+    hash_command,
+    diff,
+    mount,
+):
     command.add_command(sub)
