@@ -9,6 +9,7 @@ DEBIAN_DEMO := python3-venv fdisk util-linux dosfstools ntfs-3g e2fsprogs mtools
 DEBIAN_TEST := $(DEBIAN_DEMO) exfatprogs exfat-fuse partclone gdisk parted qemu-utils sleuthkit xz-utils bzip2 \
 	gzip xxd wimtools cryptsetup-bin lvm2 mdadm nbdkit libnbd-bin time tmux \
 	xfsprogs btrfs-progs f2fs-tools jfsutils nilfs-tools udftools genisoimage squashfs-tools erofs-utils bcache-tools
+DEBIAN_BENCH := $(DEBIAN_DEMO) partclone
 
 .PHONY: help
 help: ## Show the targets
@@ -24,16 +25,27 @@ define debian
 		else echo "Debian packages are missing. Please run, then try again:"; echo "  sudo apt-get install --no-install-recommends$$missing"; exit 1; fi; fi
 endef
 
-.PHONY: debian-demo debian-test
+.PHONY: debian-demo debian-test debian-bench
 debian-demo:
 	$(call debian,$(DEBIAN_DEMO))
 debian-test:
 	$(call debian,$(DEBIAN_TEST))
+debian-bench:
+	$(call debian,$(DEBIAN_BENCH))
 
-$(VENV)/.ready: pyproject.toml
+# The packages come first: a fresh Debian has no venv module. (Order only: they are asked for on every run.)
+$(VENV)/.ready: pyproject.toml | debian-demo
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install -q --disable-pip-version-check -e '.[dev]'
 	@touch $@
+
+.PHONY: demo
+demo: debian-demo $(VENV)/.ready ## See it work: a disk of its own, backed up, wiped, restored, compared
+	@$(BIN)/python -m tests.demo
+
+.PHONY: bench
+bench: debian-bench $(VENV)/.ready ## Measure it beside partclone, ntfsclone and plain zstd
+	@$(BIN)/python -m tests.bench $(BENCH)
 
 .PHONY: check
 check: $(VENV)/.ready ## Lint, types, and which room may import which

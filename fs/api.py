@@ -61,6 +61,10 @@ class FileSystem(Protocol):
     def identity(self) -> Identity: ...
 
     @property
+    def map_follows_references(self) -> bool:
+        """True when `allocated` holds everything that `references` names, whatever the bitmap says."""
+
+    @property
     def problems(self) -> Sequence[Problem]:
         """What was found so far (grows while `allocated` and `references` run): dirty, hibernated, damage."""
 

@@ -45,6 +45,8 @@ def open_volume(source: BlockSource) -> ExfatVolume:
 class ExfatVolume:
     """Implements fs.api.FileSystem. Made by open_volume()."""
 
+    map_follows_references = True
+
     def __init__(self, source: BlockSource, boot: Boot, findings: Findings, log: Log) -> None:
         self._source, self._boot, self._findings = source, boot, findings
         self._check_flags(log)

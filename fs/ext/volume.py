@@ -50,6 +50,8 @@ class _Layout:
 class ExtVolume:
     """Implements fs.api.FileSystem. Reads lazily; results are kept, so a second `allocated` costs nothing."""
 
+    map_follows_references = False
+
     def __init__(
         self, source: BlockSource, sb: Superblock, damage: FormatError | DeviceError | None = None, group: int = 0
     ) -> None:

@@ -37,6 +37,7 @@ DIRECTORY_SLAB = 256 << 10  # bytes
 XATTR_MAGIC = 0xEA020000
 FAST_XATTR = Struct("<IIIII")
 XATTR_REMEMBERED = 65536  # blocks: one is shared by many inodes
+FAST_MODE_LINKS = Struct("<H24xH")  # i_mode, i_links_count
 
 
 class MetadataWalk:
@@ -121,9 +122,18 @@ class MetadataWalk:
             marked = False  # every inode that has a link is taken
         for inode in self._table(group, runs, marked):
             yield from self._inode(inode)
+        if not marked:
+            return
+        for inode in self._table(group, _between(runs, used), marked=False):
+            bitmap = f"inode bitmap of group {group}"
+            offset = groups.inode_bitmap[group] * sb.block_size
+            self.report(
+                Inconsistent(bitmap, offset, f"inode {inode.number} has {inode.links} links and is called free")
+            )
+            yield from self._inode(inode)
 
     def _table(self, group: int, runs: list[tuple[int, int]], marked: bool) -> Iterator[Inode]:
-        """The inodes `runs` (0-based in the group) that are really in use."""
+        """The inodes `runs` (0-based in the group) that are really in use; not `marked`: those that have a link."""
         sb, reader = self.sb, self.view.reader
         size, block_size = sb.inode_size, sb.block_size
         table = self.view.groups.inode_table[group]
@@ -143,7 +153,7 @@ class MetadataWalk:
                 if not slab:
                     continue
                 raw = slab[at - start : at - start + size]
-                if raw == nothing:
+                if raw == nothing or (not marked and not all(FAST_MODE_LINKS.unpack_from(raw))):
                     continue
                 number = number_base + index
                 offset = table * block_size + at
@@ -151,7 +161,7 @@ class MetadataWalk:
                 if complaint:
                     self.report(ChecksumMismatch(f"inode {number}", offset, complaint, source=reader.source.name))
                 inode = decode_inode(sb, number, raw, offset)
-                if (inode.mode or number == BAD_BLOCKS_INODE) and (marked or inode.links):
+                if inode.mode or number == BAD_BLOCKS_INODE:
                     self.inodes += 1
                     yield inode
 
@@ -249,3 +259,15 @@ class MetadataWalk:
             expected = crc32c_raw(cleared, sb.csum_seed)
             if expected != found:
                 self.report(ChecksumMismatch(name, offset + 0x10, "checksum", expected=hex(expected), found=hex(found)))
+
+
+def _between(runs: list[tuple[int, int]], end: int) -> list[tuple[int, int]]:
+    """What `runs` (ascending, disjoint) leave out of [0, end)."""
+    found, at = [], 0
+    for first, last in runs:
+        if at < first:
+            found.append((at, min(first, end)))
+        at = last
+    if at < end:
+        found.append((at, end))
+    return [(a, b) for a, b in found if a < b]

@@ -134,6 +134,8 @@ def _check_state(bpb: Bpb, state: int, log: Log, at: int) -> None:
 class FatVolume:
     """Implements fs.api.FileSystem. Made by open_volume()."""
 
+    map_follows_references = True
+
     def __init__(self, source: BlockSource, bpb: Bpb, table: FatTable, findings: Findings, log: Log) -> None:
         self._source, self._bpb, self._table, self._findings = source, bpb, table, findings
         self._bad: ExtentList | None = None

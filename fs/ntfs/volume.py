@@ -31,6 +31,8 @@ BAD_STREAM = "$Bad"
 class NtfsVolume:
     """Implements fs.api.FileSystem. Made by open_volume()."""
 
+    map_follows_references = True
+
     def __init__(self, source: BlockSource) -> None:
         self._source = source
         self._findings = Findings()

@@ -17,6 +17,8 @@ CONTENT_LEFT_OUT = "swap.content_left_out"
 class SwapVolume:
     """Implements fs.api.FileSystem."""
 
+    map_follows_references = True
+
     def __init__(self, header: SwapHeader, volume_size: int) -> None:
         self._header, self._volume_size = header, volume_size
         left_out = header.size - header.page_size

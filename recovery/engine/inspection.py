@@ -98,22 +98,25 @@ def inspect_source(
     numbers: frozenset[int] | None = None,
     include_paging: bool = False,
     with_map: bool = True,
+    follow: bool = True,
     on_volume: Callable[[str], None] = lambda text: None,
     check: Callable[[], None] = lambda: None,
 ) -> DiskReport:
     """Look at a disk or volume. `numbers`: only these partitions are looked into (all are listed in the table).
 
-    `on_volume` is told what is looked at, `check` may raise Cancelled. Raises DeviceError when not even the
-    table's place can be read; damage inside becomes Problems.
+    `follow`: see usedmap.volume_map(). `on_volume` is told what is looked at, `check` may raise Cancelled. Raises
+    DeviceError when not even the table's place can be read; damage inside becomes Problems.
     """
     table = read_table(source)
     volumes = []
     if table.scheme is Scheme.NONE:
-        volumes.append(_volume(source, 1, Extent(0, source.size), None, include_paging, with_map, on_volume, check))
+        volumes.append(
+            _volume(source, 1, Extent(0, source.size), None, include_paging, with_map, follow, on_volume, check)
+        )
         areas = ExtentList()
     else:
         volumes += [
-            _volume(source, part.number, part.extent, part, include_paging, with_map, on_volume, check)
+            _volume(source, part.number, part.extent, part, include_paging, with_map, follow, on_volume, check)
             for part in table.partitions
             if numbers is None or part.number in numbers
         ]
@@ -128,6 +131,7 @@ def _volume(
     partition: Partition | None,
     include_paging: bool,
     with_map: bool,
+    follow: bool,
     on_volume: Callable[[str], None],
     check: Callable[[], None],
 ) -> VolumeReport:
@@ -135,7 +139,7 @@ def _volume(
     on_volume(f"partition {number} of {source.name}" if partition else source.name)
     window = Window(source, extent, f"{source.name} partition {number}" if partition else source.name)
     content = identify_volume(window)
-    found = volume_map(content, window, include_paging=include_paging, check=check) if with_map else None
+    found = volume_map(content, window, include_paging=include_paging, follow=follow, check=check) if with_map else None
     return VolumeReport(number, extent, partition, content, found)
 
 

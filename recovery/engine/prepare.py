@@ -128,7 +128,7 @@ def _shares(target: str, archive: str) -> bool:
 def inspect_path(path: str, on_look: OnLook = _quiet) -> DiskReport:
     """Look at a device or image file without planning anything; a mounted one is looked at as it is."""
     with open_source(path, allow_mounted=True) as source:
-        return inspect_source(source, on_volume=on_look)
+        return inspect_source(source, follow=False, on_volume=on_look)
 
 
 def is_jurymast_archive(path: str) -> bool:

@@ -89,3 +89,11 @@ def test_kinds_are_those_of_the_specification() -> None:
 def test_magics_are_those_of_the_specification() -> None:
     assert f"0x{layout.SKIPPABLE_MAGIC:08X}" in TEXT
     assert " ".join(f"{b:02X}" for b in layout.RECORD_MAGIC) in TEXT
+
+
+def test_the_dump_is_that_of_the_golden_archive() -> None:
+    data = (Path(__file__).resolve().parents[3] / "golden/v1/rewritten.jmi").read_bytes()
+    lines = re.findall(r"^    ([0-9a-f]{6})  ((?:[0-9a-f]{2} ?){16})", TEXT, re.MULTILINE)
+    assert len(lines) == 9 + 16
+    for offset, row in lines:
+        assert data[int(offset, 16) :][:16] == bytes.fromhex(row)
