@@ -15,6 +15,7 @@ from recovery.engine.browse import open_place
 from recovery.engine.mountfs import MountedPlace
 
 _READY = b"+"
+_STOPPED = 8  # what fuse_main() of libfuse 3 returns when a signal ended it after the mount (seen with 3.14)
 _CHOICE = "FUSE_LIBRARY_NAME"  # read by mfusepy
 
 
@@ -87,7 +88,14 @@ def _serve(fuse: Any, source: str, where: Path, allow_other: bool, on_ready: Cal
                 f"All partitions of {place.name} are mounted together; {selector} cannot be chosen.",
                 f"Mount {place.name}, and look into {where}/{selector}.",
             )
-        operations = MountedPlace(place, on_ready)
+        served = False
+
+        def ready() -> None:
+            nonlocal served
+            served = True
+            on_ready()
+
+        operations = MountedPlace(place, ready)
         options: dict[str, Any] = {"allow_other": True} if allow_other else {}
         # Only what has the default action is taken over by libfuse, which ends its loop and unmounts then.
         old = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
@@ -104,6 +112,8 @@ def _serve(fuse: Any, source: str, where: Path, allow_other: bool, on_ready: Cal
                 **options,
             )
         except RuntimeError as error:
+            if served and error.args == (_STOPPED,):
+                return
             advice = "Is fuse3 installed (apt-get install fuse3)? allow_other needs user_allow_other in /etc/fuse.conf."
             raise DeviceError(str(where), "mount", 0, 0, errno.EIO, advice) from error
         finally:

@@ -119,6 +119,8 @@ class FakeTree:
 
     def runs(self, node: Node, stream: str = "") -> Iterator[Run]:
         fake = _fake(node)
+        if stream:
+            return
         if fake.runs is not None:
             yield from fake.runs
         elif fake.place is not None and fake.content:
