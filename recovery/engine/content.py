@@ -63,6 +63,15 @@ def pieces(
     Raises what `tree.open` raises (nothing at all can be read), and Cancelled.
     """
     reader = tree.open(node, stream)
+    if 0 < reader.size <= _SMALL:
+        check()
+        try:
+            yield Piece(0, reader.size, reader.read_at(0, reader.size))
+            return
+        except Cancelled:
+            raise
+        except RecoveryError:
+            pass  # piece by piece, then
     failures = [0]
     for start, end, hole in _parts(tree, node, stream, reader.size):
         if hole:

@@ -66,6 +66,7 @@ class Folder:
             raise DeviceError(str(path), "making the folder", 0, 0, error.errno or 0) from error
         self._stack = [_Open(fd, b"", False)]
         self.windows = _windows_rules(path) if windows is None else windows
+        self._links_work = True
         self._links: dict[int, tuple[tuple[bytes, ...], int]] = {}
         self._temporary = b".jurymast-%d.part" % os.getpid()
         try:
@@ -165,7 +166,7 @@ class Folder:
                     return
                 self._streams(fd, item)
                 apply_metadata(fd, item, self._umask)
-                inode = os.fstat(fd).st_ino
+                inode = os.fstat(fd).st_ino if shared else 0
             finally:
                 os.close(fd)
             name = with_suffix(item.name, DAMAGED) if damage else item.name
@@ -197,16 +198,16 @@ class Folder:
 
     def _fill(self, fd: int, item: Item, damage: Damage, stream: str) -> None:
         """Write the content; holes are left out. OSErrors that end everything leave as DeviceError."""
-        end = 0
+        end = written = 0
         for offset, length, data in item.content(damage, stream):
             end = offset + length
             if data is None or (length <= 65536 and is_zero(data)):
                 continue
-            view = memoryview(data)
-            while view:
-                count = os.pwrite(fd, view, offset)
-                view, offset = view[count:], offset + count
-        if os.fstat(fd).st_size < end:
+            count = os.pwrite(fd, data, offset)
+            while count < length:
+                count += os.pwrite(fd, memoryview(data)[count:], offset + count)
+            written = end
+        if written < end:
             os.ftruncate(fd, end)
 
     def _place(self, item: Item, wanted: str) -> bytes:
@@ -215,37 +216,41 @@ class Folder:
         name = wanted
         for number in range(2, _TRIES):
             raw = encode(name)
-            found = self._kind(raw)
-            if found is not None:
-                if self._is_ours(raw):
-                    name = another_name(wanted, number)
-                    continue
-                if not self._overwrite or stat.S_ISDIR(found):
-                    item.tally.lose(item.path, "extract.exists", f"{wanted} exists already in the target; it was kept")
-                    return b""
-                os.rename(self._temporary, raw, src_dir_fd=here, dst_dir_fd=here)
+            if self._name_it(raw):
+                if name != wanted:
+                    item.tally.rename(item.path, name, "another entry has this name on the target")
                 return raw
-            if not self._name_it(raw):
+            if self._is_ours(raw):
+                name = another_name(wanted, number)
                 continue
-            if name != wanted:
-                item.tally.rename(item.path, name, "another entry has this name on the target")
+            found = self._kind(raw)
+            if found is None:
+                continue  # gone again
+            if not self._overwrite or stat.S_ISDIR(found):
+                item.tally.lose(item.path, "extract.exists", f"{wanted} exists already in the target; it was kept")
+                return b""
+            os.rename(self._temporary, raw, src_dir_fd=here, dst_dir_fd=here)
             return raw
         item.tally.lose(item.path, "extract.name", "no free name was found on the target")
         return b""
 
     def _name_it(self, raw: bytes) -> bool:
-        """False: somebody else was faster. A link cannot replace anything, which a rename could."""
+        """False: there is something of that name. A link cannot replace anything, which a rename could."""
         here = self._stack[-1].fd
-        try:
-            os.link(self._temporary, raw, src_dir_fd=here, dst_dir_fd=here, follow_symlinks=False)
-        except FileExistsError:
+        if self._links_work:
+            try:
+                os.link(self._temporary, raw, src_dir_fd=here, dst_dir_fd=here, follow_symlinks=False)
+                os.unlink(self._temporary, dir_fd=here)
+                return True
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                self._links_work = False  # FAT, exFAT, some network file systems
+        if self._kind(raw) is not None:
             return False
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            os.rename(self._temporary, raw, src_dir_fd=here, dst_dir_fd=here)
-            return True
-        os.unlink(self._temporary, dir_fd=here)
+        os.rename(self._temporary, raw, src_dir_fd=here, dst_dir_fd=here)
         return True
 
     def _kind(self, raw: bytes) -> int | None:
@@ -337,6 +342,8 @@ class Folder:
 
     def _streams(self, fd: int, item: Item) -> None:
         """Named streams as attributes where they fit, else as files beside."""
+        if item.tree.identity.kind != "ntfs":
+            return
         for info in item.streams():
             raw = attribute_name(STREAM_ATTRIBUTE + info.name)
             if raw is not None and info.size <= _STREAM_LIMIT:
