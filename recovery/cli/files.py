@@ -67,7 +67,14 @@ def hash_command(source: str, all_streams: bool, as_json: bool) -> None:
         for info, prefix in _chosen(place, selector):
             tree = place.tree(info)
             log = Log()
-            for found in digests(tree, log, all_streams=all_streams, check=token.check, advance=progress.advance):
+            for found in digests(
+                tree,
+                log,
+                all_streams=all_streams,
+                left_out=place.left_out(info),
+                check=token.check,
+                advance=progress.advance,
+            ):
                 count += 1
                 bad += not found.digest
                 if as_json:

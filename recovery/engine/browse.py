@@ -101,6 +101,14 @@ class Place:
             source.lenient = False
         return tree
 
+    def left_out(self, volume: VolumeInfo) -> frozenset[str]:
+        """Paths of the files whose content an archive leaves out on purpose, in lower case, with a leading '/'."""
+        if self.reader is None or volume.index is None:
+            return frozenset()
+        files = self.reader.manifest.volumes[volume.index].details.get("left_out")
+        paths = [f.get("path") for f in files if isinstance(f, dict)] if isinstance(files, list) else []
+        return frozenset("/" + p.replace("\\", "/").lstrip("/").casefold() for p in paths if isinstance(p, str))
+
     def only(self) -> VolumeInfo:
         """The one volume that can be meant when none is named. Raises Refused with the list of all."""
         with_files = [v for v in self.volumes if v.has_files]

@@ -41,13 +41,17 @@ class Difference:
 
 @dataclass(slots=True)
 class Counts:
-    """`by_blocks`: files proven equal by the digests of their blocks; `by_reading`: by comparing their bytes."""
+    """`by_blocks`: files proven equal by the digests of their blocks; `by_reading`: by comparing their bytes.
+
+    `left_out`: files whose content an archive leaves out on purpose; they are not compared.
+    """
 
     same: int = 0
     by_blocks: int = 0
     by_reading: int = 0
     differences: int = 0
     unknown: int = 0
+    left_out: int = 0
 
     def add(self, other: Counts) -> None:
         self.same += other.same
@@ -55,6 +59,7 @@ class Counts:
         self.by_reading += other.by_reading
         self.differences += other.differences
         self.unknown += other.unknown
+        self.left_out += other.left_out
 
 
 def _nothing() -> None:
@@ -75,6 +80,7 @@ class Comparison:
         self._old, self._new = old.tree, new.tree
         self._blocks = _blocks(old, new)
         self._check, self._advance = check, advance
+        self._left_out = old.place.left_out(old.info) | new.place.left_out(new.info)
         self._fold = not (old.tree.identity.kind.startswith("ext") and new.tree.identity.kind.startswith("ext"))
         self.counts = Counts()
 
@@ -133,6 +139,9 @@ class Comparison:
 
     def _node(self, path: str, old: Node, new: Node) -> Iterator[Difference]:
         self._check()
+        if self._left_out and path.casefold() in self._left_out:
+            self.counts.left_out += 1
+            return
         try:
             if old.kind is NodeKind.FILE:
                 different = self._content(old, new, "")

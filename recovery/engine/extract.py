@@ -27,7 +27,7 @@ _EXT_FLAGS = 0x10 | 0x20 | 0x40 | 0x80  # immutable, append-only, nodump, noatim
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One node on its way. `path`: in the volume, for messages. `name`: safe, one component."""
+    """One node on its way. `path`: in the volume, for messages. `name`: safe, one component. `kind`: of the volume."""
 
     tree: FileTree
     node: Node
@@ -35,6 +35,7 @@ class Item:
     name: str
     tally: Tally
     check: Callable[[], None]
+    kind: str = ""
 
     def content(self, damage: Damage, stream: str = "") -> Iterator[Piece]:
         """Its pieces; they are counted as they go. Raises RecoveryError when nothing can be read."""
@@ -84,11 +85,23 @@ class Destination(Protocol):
 
 
 class Extraction:
-    """Takes files of `tree` to `destination`. Everything that did not arrive as it was stands in `tally`."""
+    """Takes files of `tree` to `destination`. Everything that did not arrive as it was stands in `tally`.
 
-    def __init__(self, tree: FileTree, destination: Destination, tally: Tally, check: Callable[[], None]) -> None:
+    `left_out`: see Place.left_out().
+    """
+
+    def __init__(
+        self,
+        tree: FileTree,
+        destination: Destination,
+        tally: Tally,
+        check: Callable[[], None],
+        left_out: frozenset[str] = frozenset(),
+    ) -> None:
         self._tree, self._to, self._tally, self._check = tree, destination, tally, check
-        self._byte_names = tree.identity.kind.startswith("ext")
+        self._kind = tree.identity.kind
+        self._byte_names = self._kind.startswith("ext")
+        self._left_out = left_out
 
     def take(self, path: str) -> None:
         """The file or directory at `path`, with everything below it; the root without a folder of its own.
@@ -130,6 +143,8 @@ class Extraction:
             self._link(node, path)
         elif node.kind in SPECIAL:
             self._to.special(self._item(node, path, new=True))
+        elif self._left_out and path.casefold() in self._left_out:
+            self._tally.not_kept("files whose content was left out of the archive on purpose", path)
         elif node.note:
             self._tally.lose(
                 path, "extract.unreadable", f"its content is not in this volume as a plain file: {node.note}"
@@ -170,7 +185,7 @@ class Extraction:
         name, reason = safe_name(node.name, byte_names=self._byte_names, windows=self._to.windows)
         if reason and new:
             self._tally.rename(path, name, reason)
-        return Item(self._tree, node, path, name, self._tally, self._check)
+        return Item(self._tree, node, path, name, self._tally, self._check, self._kind)
 
     def _note_attributes(self, node: Node, path: str) -> None:
         if self._byte_names:

@@ -342,7 +342,7 @@ class Folder:
 
     def _streams(self, fd: int, item: Item) -> None:
         """Named streams as attributes where they fit, else as files beside."""
-        if item.tree.identity.kind != "ntfs":
+        if item.kind != "ntfs":
             return
         for info in item.streams():
             raw = attribute_name(STREAM_ATTRIBUTE + info.name)
@@ -366,7 +366,7 @@ class Folder:
             self._stream_file(item, info.name)
 
     def _stream_file(self, item: Item, stream: str) -> None:
-        beside = Item(item.tree, item.node, f"{item.path}:{stream}", "", item.tally, item.check)
+        beside = Item(item.tree, item.node, f"{item.path}:{stream}", "", item.tally, item.check, item.kind)
         parent = self._stack[-1].fd
         name = stream_file_name(item.name, stream, windows=self.windows)
         temporary = self._temporary + b"s"

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from formats.base.errors import Cancelled, RecoveryError
-from formats.base.problem import Problem
+from formats.base.problem import Problem, Severity
 from fs.findings import Log
 from fs.tree import FileTree, Node, NodeKind, StreamInfo
-from fs.walk import in_path, read_through, resolve, walk
+from fs.walk import in_path, read_through, resolve, shown, walk
 
 _NTFS_OWN = 24  # records below are reserved for NTFS itself (as ntfs-3g has it)
 _EVERY = 256  # entries between two looks at the wish to stop
@@ -69,7 +69,7 @@ def iso(nanoseconds: int | None) -> str | None:
 
 def is_internal(tree: FileTree, path: str, node: Node) -> bool:
     """True for the files in which NTFS keeps itself ($MFT, $Bitmap, $Extend/…): they are nobody's documents."""
-    if tree.identity.kind != "ntfs" or not path.startswith("/$"):
+    if not path.startswith("/$") or tree.identity.kind != "ntfs":
         return False
     return path.startswith("/$Extend/") or (node.number < _NTFS_OWN and "/" not in path[1:])
 
@@ -144,6 +144,7 @@ def digests(
     log: Log,
     *,
     all_streams: bool = False,
+    left_out: frozenset[str] = frozenset(),
     check: Callable[[], None] = lambda: None,
     advance: Callable[[int], None] = lambda count: None,
 ) -> Iterator[Digest]:
@@ -151,6 +152,11 @@ def digests(
     for path, node in walk(tree, tree.root, log=log):
         check()
         if is_internal(tree, path, node):
+            continue
+        if left_out and path.casefold() in left_out:
+            log.add(
+                Severity.INFO, "files.left_out", f"{shown(path)}: its content was left out of the archive on purpose"
+            )
             continue
         if node.kind is NodeKind.FILE:
             yield _digest(tree, path, node, "", check, advance)

@@ -131,7 +131,7 @@ class MountedPlace:
             return self._tree(volume).link_target(node).replace("\0", "")
 
     def open(self, path: str, flags: int) -> int:
-        if flags & (os.O_WRONLY | os.O_RDWR):
+        if flags & os.O_ACCMODE != os.O_RDONLY:
             raise OSError(errno.EROFS, "read-only")
         with self._lock, _as_errno():
             volume, rest = self._split(path)

@@ -145,10 +145,10 @@ def _child(serve: Callable[[Callable[[], None]], None], reading: int, writing: i
         os.setsid()
 
         def ready() -> None:
-            nothing = os.open(os.devnull, os.O_RDWR)
             for standard in (0, 1, 2):
+                nothing = os.open(os.devnull, os.O_WRONLY if standard else os.O_RDONLY)
                 os.dup2(nothing, standard)
-            os.close(nothing)
+                os.close(nothing)
             os.write(writing, _READY)
             os.close(writing)
 

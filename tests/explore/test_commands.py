@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from formats.base.extent import ExtentList
+from recovery.engine.browse import split_address
 from tests.explore.conftest import Made, environment, jurymast, jurymast_json, jurymast_process
 from tests.support.archives import Volume, write
 from tests.support.fat_images import GENERATORS as FAT
@@ -275,3 +276,75 @@ def test_an_archive_of_bytes_without_a_file_system(tmp_path: Path) -> None:
     data = bytes(range(256)) * 64
     write(tmp_path / "a.jmi", [Volume(data, ExtentList([(0, len(data))]))])
     assert jurymast_json("ls", tmp_path / "a.jmi", ok=1)[-1]["outcome"] == "failed"
+
+
+def test_paging_files_are_told_and_are_no_fault(tmp_path: Path) -> None:
+    """Left out of the archive on purpose: neither zeros nor an error."""
+    need_root()
+    need("mkntfs", "ntfs-3g")
+    image, where = tmp_path / "ntfs.img", tmp_path / "mnt"
+    with image.open("wb") as file:
+        file.truncate(64 << 20)
+    run("mkntfs", "-F", "-Q", "-q", image)
+    where.mkdir()
+    with ntfs_mounted(image, where, "streams_interface=windows"):
+        (where / "pagefile.sys").write_bytes(b"swapped out" * 400_000)
+        (where / "mine.txt").write_text("kept")
+    archive = tmp_path / "a.jmi"
+    result = jurymast_json("backup", image, archive)[-1]
+    assert any("pagefile.sys" in name for v in result["volumes"] for name in v["left_out"])
+    lines = jurymast_json("hash", archive)
+    assert [line["path"] for line in lines if line["type"] == "file"] == ["mine.txt"]
+    assert [p["code"] for p in lines if p["type"] == "problem"] == ["files.left_out"]
+    told = jurymast_json("extract", archive, tmp_path / "out")[-1]
+    assert digest(tmp_path / "out").keys() == {"mine.txt"}
+    assert any("left out" in p["text"] for p in told["problems"])
+    assert jurymast_json("diff", archive, image)[-1]["left_out"] == 1
+    assert jurymast_json("verify", "--files", archive)[-1]["outcome"] == "ok"
+    jurymast("cat", archive, "pagefile.sys", ok=1)
+    assert jurymast("hash", image).count("\n") == 2, "the disk itself still has it"
+
+
+def test_a_signal_stops_an_extraction(tmp_path: Path) -> None:
+    need("mke2fs")
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for i in range(3):
+        with (tree / f"large{i}").open("wb") as file:
+            for _ in range(200):
+                file.write(b"x" * (1 << 20))
+    image, out = tmp_path / "e.img", tmp_path / "out"
+    run("mke2fs", "-q", "-F", "-t", "ext4", "-d", tree, image, "700m")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "recovery", "extract", "--json", str(image), str(out)],
+        env=environment(), stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if b'"advanced"' in line:
+            break
+    process.terminate()
+    rest = process.stdout.read()
+    assert process.wait(30) == 130, rest
+    assert b'"outcome": "cancelled"' in rest
+    sizes = {p.name: p.stat().st_size for p in out.iterdir() if p.is_file()}
+    assert all(size == 200 << 20 for size in sizes.values()) and len(sizes) < 3, sizes
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("disk.jmi", ("disk.jmi", "")),
+        ("disk.jmi:2", ("disk.jmi", "2")),
+        ("disk.jmi:2.13", ("disk.jmi", "2.13")),
+        ("C:\\disk.jmi", ("C:\\disk.jmi", "")),
+        ("a:b", ("a:b", "")),
+        ("a:0", ("a:0", "")),
+        ("a:b:7", ("a:b", "7")),
+        (":5", (":5", "")),
+        ("a:123456", ("a:123456", "")),
+        ("x\0:1", ("x\0", "1")),
+    ],
+)
+def test_split_address(text: str, wanted: tuple[str, str]) -> None:
+    assert split_address(text) == wanted

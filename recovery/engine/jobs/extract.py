@@ -62,7 +62,9 @@ def run(plan: Plan[ExtractWork], job: Job) -> None:
         tally = Tally(on_loss=lost, advance=progress.advance)
         try:
             with _destination(work) as destination:
-                extraction = Extraction(volume.tree, destination, tally, job.cancel.check)
+                extraction = Extraction(
+                    volume.tree, destination, tally, job.cancel.check, volume.place.left_out(volume.info)
+                )
                 for path in work.paths:
                     extraction.take(path)
         finally:
