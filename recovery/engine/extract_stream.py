@@ -23,8 +23,9 @@ from fs.tree import NodeKind
 from fs.walk import shown
 from recovery.engine.content import Damage, Piece
 from recovery.engine.extract import Item
-from recovery.engine.extract_folder import DAMAGED, STREAM_ATTRIBUTE, TargetFailed
+from recovery.engine.extract_folder import DAMAGED, STREAM_ATTRIBUTE
 from recovery.engine.extract_metadata import mode_of
+from recovery.engine.extract_places import TargetFailed
 from recovery.engine.safenames import another_name, encode, stream_file_name, with_suffix
 
 _LINKS_KEPT = 200_000

@@ -19,8 +19,9 @@ from formats.base.errors import Cancelled, Corrupt
 from fs.tree import Node, NodeKind, Run, RunKind, Times
 from recovery.engine.cancel import CancelToken
 from recovery.engine.extract import Extraction
-from recovery.engine.extract_folder import Folder, TargetFailed
+from recovery.engine.extract_folder import Folder
 from recovery.engine.extract_notes import Tally
+from recovery.engine.extract_places import TargetFailed
 from recovery.engine.extract_stream import Tar, Zip
 from recovery.engine.safenames import MAX_NAME_BYTES, another_name, encode, safe_name
 from tests.support.fake_tree import Fake, FakeTree, directory, link
