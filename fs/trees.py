@@ -8,7 +8,9 @@ from typing import NamedTuple
 from formats.base.errors import Unsupported
 from formats.base.source import BlockSource
 from fs.exfat import tree as exfat
+from fs.ext import tree as ext
 from fs.fat import tree as fat
+from fs.ntfs import tree as ntfs
 from fs.registry import Content, Handling, identify_volume
 from fs.tree import FileTree
 
@@ -23,6 +25,8 @@ class TreeParser(NamedTuple):
 
 
 TREES: tuple[TreeParser, ...] = (
+    TreeParser(("ntfs",), ntfs.open_tree),
+    TreeParser(("ext2", "ext3", "ext4"), ext.open_tree),
     TreeParser(("exfat",), exfat.open_tree),
     TreeParser(("fat12", "fat16", "fat32", "fat", "vfat"), fat.open_tree),
 )

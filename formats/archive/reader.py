@@ -12,7 +12,7 @@ from formats.archive.index import SegmentCache, SpanRef, VolumeIndex, block_rang
 from formats.archive.layout import HEADER_SIZE, CheckpointHead, Kind, MapHead
 from formats.archive.model import Manifest
 from formats.archive.parts import PartsSource
-from formats.archive.record import RecordHeader, parse_header
+from formats.archive.record import RecordHeader, decode_block, parse_header
 from formats.archive.record import decode as decode_payload
 from formats.archive.segment import Segment, Stored, unpack_pairs
 from formats.archive.window import segment_by_walk
@@ -86,7 +86,7 @@ class ArchiveReader:
         header = self.header(where.offset)
         if header.kind != Kind.BLOCK or header.digest != where.digest or header.plain_size > self.block_size:
             raise Inconsistent(header.what, where.offset, "is not the block that the index wants")
-        return decode_payload(header, self.source.read_at(header.payload_offset, header.stored_size))
+        return decode_block(header, self.source.read_at(header.payload_offset, header.stored_size))
 
     def load_segment(self, checkpoint: int) -> Segment:
         """The segment of the checkpoint at an archive offset.

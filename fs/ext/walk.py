@@ -125,11 +125,11 @@ class MetadataWalk:
         if not marked:
             return
         for inode in self._table(group, _between(runs, used), marked=False):
-            name, detail = (
-                f"inode bitmap of group {group}",
-                f"inode {inode.number}, with {inode.links} links, is free in it",
+            bitmap = f"inode bitmap of group {group}"
+            offset = groups.inode_bitmap[group] * sb.block_size
+            self.report(
+                Inconsistent(bitmap, offset, f"inode {inode.number} has {inode.links} links and is called free")
             )
-            self.report(Inconsistent(name, place * sb.block_size, detail))
             yield from self._inode(inode)
 
     def _table(self, group: int, runs: list[tuple[int, int]], marked: bool) -> Iterator[Inode]:

@@ -67,11 +67,6 @@ SYSTEM_ATTRIBUTE = 0x04
 MAX_SPECIAL = 16 << 10  # of such a system file, in bytes
 
 
-def nanoseconds(filetime: int) -> int:
-    """Since 1970, from 100 ns since 1601."""
-    return (filetime - EPOCH) * 100
-
-
 class Inodes:
     """Facts of files by number."""
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from formats.base.errors import Cancelled, Refused
+from formats.base.errors import Refused
 from recovery.cli.exit_codes import ExitCode
 from recovery.cli.output import Face, JsonFace, TextFace, face, json_line, told
 from recovery.cli.parameters import PARTITION_PAIR, SIZE, json_option
+from recovery.cli.stopping import Asking, aside, stoppable
 from recovery.cli.words import plan_text
 from recovery.engine.cancel import CancelToken
 from recovery.engine.executor import execute
@@ -36,63 +32,7 @@ unused_option = click.option(
 )
 
 
-class _Asking:
-    """True while a person is asked something: Ctrl-C then means "no", and not "stop soon"."""
-
-    now = False
-
-
-_SIGNALS = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
-_LOOK_EVERY = 0.2  # seconds
-_PATIENCE = 2.0  # seconds from a wish to stop to the end, when a disk hangs
-
-
-@contextmanager
-def _stoppable(token: CancelToken) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and SIGHUP ask the engine to stop; it leaves things clean. A second Ctrl-C ends at once.
-
-    What the caller ignores (nohup, or the shell for jobs in the background) stays ignored.
-    """
-
-    def stop(number: int, _: object) -> None:
-        if _Asking.now or (token.cancelled and number == signal.SIGINT):
-            raise KeyboardInterrupt
-        token.cancel()
-
-    heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    old = {number: signal.signal(number, stop) for number in heard}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
-
-
-def _aside(work: Callable[[], Plan[Any]], token: CancelToken) -> Plan[Any]:
-    """Run `work` in a thread: a hanging disk holds it in the kernel, and this one must stay free to hear Ctrl-C."""
-    done: Future[Plan[Any]] = Future()
-
-    def body() -> None:
-        try:
-            done.set_result(work())
-        except BaseException as error:
-            done.set_exception(error)
-
-    threading.Thread(target=body, name="planner", daemon=True).start()
-    stop_at = float("inf")
-    while True:
-        try:
-            return done.result(timeout=_LOOK_EVERY)
-        except TimeoutError:
-            if done.done():
-                raise
-            if token.cancelled:
-                stop_at = min(stop_at, time.monotonic() + _PATIENCE)
-            if time.monotonic() >= stop_at:
-                raise Cancelled("Stopped on request, while a disk did not answer. Nothing was changed.") from None
-
-
-def _run(
+def run_plan(
     prepare: Callable[[CancelToken, Face], Plan[Any]],
     settings: Settings,
     *,
@@ -102,8 +42,8 @@ def _run(
 ) -> None:
     """Plan, let it be accepted, execute, and end the process with the right code."""
     token = CancelToken()
-    with face(as_json, to_stderr=to_stderr) as shown, _stoppable(token), told(shown):
-        plan = _aside(lambda: prepare(token, shown), token)
+    with face(as_json, to_stderr=to_stderr) as shown, stoppable(token), told(shown):
+        plan = aside(lambda: prepare(token, shown), token)
         token.check()
         if not accept(plan, shown):
             sys.exit(ExitCode.OK)
@@ -132,7 +72,7 @@ def _review(plan: Plan[Any], shown: Face, *, dry_run: bool, yes: bool) -> bool:
             "Nobody is there to accept the plan.",
             "Run it at a terminal, or look at --dry-run first and then use --yes.",
         )
-    _Asking.now = True
+    Asking.now = True
     try:
         typed = click.prompt(
             f"To go on, type {wanted!r} (the end of the target's serial number, or its name)",
@@ -140,7 +80,7 @@ def _review(plan: Plan[Any], shown: Face, *, dry_run: bool, yes: bool) -> bool:
             show_default=False,
         )
     finally:
-        _Asking.now = False
+        Asking.now = False
     if typed.strip() != wanted:
         raise Refused(f"{typed!r} is not {wanted!r}.", "Nothing was changed. Is it the right disk?")
     return True
@@ -193,7 +133,7 @@ def backup(
             shown.console.print()
         return plan
 
-    _run(prepare, Settings(level=level), as_json=as_json, to_stderr=archive == "-")
+    run_plan(prepare, Settings(level=level), as_json=as_json, to_stderr=archive == "-")
 
 
 @click.command()
@@ -227,7 +167,7 @@ def restore(
     request = RestoreRequest(
         archive, target, partitions, None if disk is None else disk - 1, Unused(unused), not no_verify
     )
-    _run(
+    run_plan(
         lambda token, shown: prepare_restore(request, shown.look),
         Settings(),
         as_json=as_json,
@@ -262,7 +202,7 @@ def clone(
 ) -> None:
     """Copy the used blocks of SOURCE straight to TARGET, with no archive between."""
     request = CloneRequest(source, target, partition, Unused(unused), include_paging, not no_verify, force_live)
-    _run(
+    run_plan(
         lambda token, shown: prepare_clone(request, token, shown.look),
         Settings(),
         as_json=as_json,
@@ -272,7 +212,8 @@ def clone(
 
 @click.command()
 @click.argument("archive")
+@click.option("--files", is_flag=True, help="Read every file through its file system, too.")
 @json_option
-def verify(archive: str, as_json: bool) -> None:
-    """Read all of ARCHIVE, list what is damaged and lost, and walk its file systems."""
-    _run(lambda token, shown: plan_verify(archive), Settings(), as_json=as_json)
+def verify(archive: str, files: bool, as_json: bool) -> None:
+    """Read all of ARCHIVE, list what is damaged and lost with the files that are hit, and walk its file systems."""
+    run_plan(lambda token, shown: plan_verify(archive, files=files), Settings(), as_json=as_json)

@@ -17,7 +17,15 @@ _HOME = {
     "clone": "recovery.cli.jobs",
     "verify": "recovery.cli.jobs",
     "info": "recovery.cli.info",
+    "ls": "recovery.cli.browse",
+    "find": "recovery.cli.browse",
+    "cat": "recovery.cli.browse",
+    "extract": "recovery.cli.files",
+    "hash": "recovery.cli.files",
+    "diff": "recovery.cli.files",
+    "mount": "recovery.cli.mount",
 }
+_NAMES = {"find": "find_command", "hash": "hash_command"}  # functions that would hide what Python has
 
 
 class _Commands(click.Group):
@@ -29,7 +37,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _HOME:
             return None
-        found: click.Command = getattr(import_module(_HOME[cmd_name]), cmd_name)
+        found: click.Command = getattr(import_module(_HOME[cmd_name]), _NAMES.get(cmd_name, cmd_name))
         return found
 
 

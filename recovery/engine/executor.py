@@ -11,7 +11,7 @@ from formats.base.errors import Cancelled, RecoveryError, Refused
 from recovery.engine.cancel import CancelToken
 from recovery.engine.events import EventSink, JobFinished, JobStarted, Outcome
 from recovery.engine.job import Job
-from recovery.engine.jobs import backup, clone, restore, verify
+from recovery.engine.jobs import backup, clone, extract, restore, verify
 from recovery.engine.plan import Plan
 from recovery.engine.report import Report
 from recovery.engine.settings import Settings
@@ -22,6 +22,7 @@ _RUNNERS: dict[str, Callable[[Any, Job], None]] = {
     "restore": restore.run,
     "clone": clone.run,
     "verify": verify.run,
+    "extract": extract.run,
 }
 
 

@@ -30,12 +30,17 @@ MAX_SECTOR = 4096  # bytes; around a bad place areas are read in pieces of this 
 
 
 class Piece(NamedTuple):
-    """Bytes of a volume from `start`: `data`, or `length` zeros (data None). `lost`: zeros in place of what is gone."""
+    """Bytes of a volume from `start`: `data`, or `length` zeros (data None). `lost`: zeros in place of what is gone.
+
+    `digest`: BLAKE3 of `data` where it is known already, else b"". `written`: it is on the target (data None then).
+    """
 
     start: int
     length: int
     data: bytes | None
     lost: bool = False
+    digest: bytes = b""
+    written: bool = False
 
 
 class Imprinter:
@@ -48,7 +53,7 @@ class Imprinter:
         """`fresh`: everything on the target reads as zeros now (a file that was just made)."""
         self._target, self._fresh, self._keep = target, fresh, keep_ledger
         self._ledger = tempfile.SpooledTemporaryFile(max_size=_LEDGER_MEMORY)  # noqa: SIM115 - closed in close()
-        self._deferred: list[tuple[int, bytes | None, int]] = []
+        self._deferred: list[tuple[int, Piece]] = []
         self._zero_from = self._zero_to = 0
         self._entries = 0
         self.written = 0
@@ -65,22 +70,37 @@ class Imprinter:
         elif unused is Unused.ZERO:
             self._target.zero(placement.offset, placement.room)
 
-    def put(self, placement: Placement, piece: Piece) -> None:
-        """Write a piece; the volume's first one is kept for settle()."""
-        if piece.start == 0:
-            self._deferred.append((placement.offset, piece.data, piece.length))
-            return
-        self._write(placement.offset + piece.start, piece.data, piece.length)
+    def write_ahead(self, placement: Placement, piece: Piece) -> Piece:
+        """Write a piece's data now, from any thread; put() has to follow, in order, with the piece that is returned.
 
-    def _write(self, offset: int, data: bytes | None, length: int) -> None:
-        if data is None:
-            self._zero(offset, length)
-        else:
+        Where the data were made they are still in the processor's cache. The volume's first piece has to wait.
+        """
+        if piece.data is None or piece.start == 0:
+            return piece
+        self._target.write_at(placement.offset + piece.start, piece.data)
+        digest = piece.digest if piece.digest or not self._keep else blake3(piece.data).digest(16)
+        return Piece(piece.start, piece.length, None, digest=digest, written=True)
+
+    def put(self, placement: Placement, piece: Piece) -> None:
+        """Write a piece, unless that was done; the volume's first one is kept for settle()."""
+        if piece.start == 0:
+            self._deferred.append((placement.offset, piece))
+            return
+        self._write(placement.offset + piece.start, piece)
+
+    def _write(self, offset: int, piece: Piece) -> None:
+        data, digest = piece.data, piece.digest[:16]
+        if data is not None:
             self._target.write_at(offset, data)
-            self.written += len(data)
+            if self._keep and not digest:
+                digest = blake3(data).digest(16)
+        elif not piece.written:
+            self._zero(offset, piece.length)
+            digest = bytes(16)
+        if data is not None or piece.written:
+            self.written += piece.length
         if self._keep:
-            digest = b"" if data is None else blake3(data).digest(16)
-            self._ledger.write(_LEDGER.pack(offset, length, digest.ljust(16, b"\0")))
+            self._ledger.write(_LEDGER.pack(offset, piece.length, digest))
             self._entries += 1
 
     def _zero(self, offset: int, length: int) -> None:
@@ -103,8 +123,8 @@ class Imprinter:
     def settle(self) -> None:
         """Write the first blocks, after everything else is on the medium."""
         self.flush()
-        for offset, data, length in self._deferred:
-            self._write(offset, data, length)
+        for offset, piece in self._deferred:
+            self._write(offset, piece)
         self._deferred.clear()
         self.flush()
 

@@ -113,6 +113,14 @@ class CloneWork:
     mark: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class VerifyWork:
+    """`files`: read every file through its file system as well."""
+
+    archive: str
+    files: bool = False
+
+
 W = TypeVar("W")
 
 

@@ -15,7 +15,7 @@ from recovery.engine.device import is_read_only, open_source, write_protected
 from recovery.engine.identity import ABSENT, DeviceIdentity, identify
 from recovery.engine.inspection import DiskReport, inspect_source
 from recovery.engine.inventory import Overlap, holds_path, mounts_of, same_thing
-from recovery.engine.plan import BackupWork, CloneWork, Plan, RestoreWork, Step, now
+from recovery.engine.plan import BackupWork, CloneWork, Plan, RestoreWork, Step, VerifyWork, now
 from recovery.engine.planners.backup import BackupRequest, plan_backup
 from recovery.engine.planners.clone import CloneRequest, plan_clone
 from recovery.engine.planners.restore import ArchiveFacts, RestoreRequest, plan_restore
@@ -92,10 +92,13 @@ def prepare_clone(
     return plan_clone(request, identity, report, facts, overlap=overlap, mark=mark)
 
 
-def plan_verify(archive: str) -> Plan[str]:
-    """Verification changes nothing, so its plan is always the same."""
-    steps = (Step("Read the whole archive", 0), Step("Walk the file systems from the archive", 0))
-    return Plan("verify", f"Check {archive}", (), None, steps, (), (), archive, now())
+def plan_verify(archive: str, *, files: bool = False) -> Plan[VerifyWork]:
+    """Verification changes nothing, so its plan is always the same. `files`: read every file as well."""
+    steps = [Step("Read the whole archive", 0), Step("Walk the file systems from the archive", 0)]
+    if files:
+        steps.append(Step("Read every file from the archive", 0))
+    work = VerifyWork(archive, files)
+    return Plan("verify", f"Check {archive}", (), None, tuple(steps), (), (), work, now())
 
 
 def look_at_target(path: str, on_look: OnLook = _quiet) -> TargetFacts:

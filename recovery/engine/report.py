@@ -19,6 +19,7 @@ _SENTENCE = {
     ("restore", Outcome.OK): "RESTORED AND CHECKED",
     ("clone", Outcome.OK): "CLONED AND CHECKED",
     ("verify", Outcome.OK): "THE ARCHIVE IS GOOD",
+    ("extract", Outcome.OK): "EXTRACTED",
 }
 _UNCHECKED = {
     "backup": "STORED, NOT VERIFIED",
@@ -29,7 +30,11 @@ _UNCHECKED = {
 
 @dataclass(slots=True)
 class VolumeResult:
-    """`proof`: verdict, or how a written volume was checked. `lost`: byte ranges of the volume that are gone."""
+    """`proof`: verdict, or how a written volume was checked. `lost`: byte ranges of the volume that are gone.
+
+    `missing`: who is hit by it: files by path, and structures. `files`: how many were read to their end, None when
+    nobody did.
+    """
 
     title: str
     number: int
@@ -41,6 +46,7 @@ class VolumeResult:
     lost: list[tuple[int, int]] = field(default_factory=list)
     lost_bytes: int = 0
     left_out: tuple[str, ...] = ()
+    files: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -54,6 +60,7 @@ class VolumeResult:
             "lost": [list(pair) for pair in self.lost],
             "lost_bytes": self.lost_bytes,
             "left_out": list(self.left_out),
+            "files": self.files,
         }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import stat
@@ -12,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from formats.base.errors import RecoveryError
 from formats.base.units import MiB
 from fs.tree import FileTree, Node, NodeKind
@@ -19,7 +22,7 @@ from tests.support.ext_images import GENERATORS
 from tests.support.tools import loop_device, mounted, need, run, sparse_file
 
 NO_ID = 0xFFFFFFFF
-READ_MOST = 4 << 20  # bytes of one file that are read from damaged volumes
+READ_MOST = 1 << 20  # bytes of one file that are read from damaged volumes
 
 
 @dataclass(frozen=True)
@@ -48,25 +51,27 @@ def kernel_mounted(image: Path, where: Path, options: str = "ro,noload") -> Iter
         yield top
 
 
-def facts_of_kernel(top: Path) -> dict[str, Facts]:
+def facts_of_kernel(top: Path, *, content: bool = True) -> dict[str, Facts]:
     """Every path below a mounted `top`. Relative names are as os.fsdecode gives them."""
     found = {}
     for folder, directories, files in os.walk(top):
         for name in [*directories, *files]:
             path = os.path.join(folder, name)  # noqa: PTH118
-            found[os.path.relpath(path, top)] = _kernel_facts(path)
+            found[os.path.relpath(path, top)] = _kernel_facts(path, content)
     return found
 
 
-def _kernel_facts(path: str) -> Facts:
+def _kernel_facts(path: str, read: bool) -> Facts:
     s = os.lstat(path)
     content = ""
-    if stat.S_ISREG(s.st_mode):
+    if not read:
+        pass
+    elif stat.S_ISREG(s.st_mode):
         with open(path, "rb") as file:  # noqa: PTH123
             content = hashlib.file_digest(file, "sha256").hexdigest()
     elif stat.S_ISLNK(s.st_mode):
         content = os.readlink(path)  # noqa: PTH115
-    names = os.listxattr(path, follow_symlinks=False)
+    names = os.listxattr(path, follow_symlinks=False) if read else []
     return Facts(
         s.st_mode, s.st_size, s.st_uid, s.st_gid, s.st_nlink, s.st_ino, (os.major(s.st_rdev), os.minor(s.st_rdev)),
         (s.st_mtime_ns, s.st_ctime_ns, s.st_atime_ns), content,
@@ -288,3 +293,38 @@ RICH_GENERATORS: dict[str, Callable[[Path], None]] = {
     "ext4-rich-inode128": _rich(GENERATORS["ext4-inode128"], 400),
     "ext4-rich-values": _rich(ea_inode, 65536),
 }
+
+ADD_KEY, SET_POLICY = 0xC0506617, 0x800C6613  # FS_IOC_ADD_ENCRYPTION_KEY, FS_IOC_SET_ENCRYPTION_POLICY
+
+
+def encrypted(path: Path) -> set[str]:
+    """A volume with an encrypted directory, made by the kernel; the names that it shows without the key."""
+    need("mke2fs")
+    sparse_file(path, 64 * MiB)
+    run("mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-O", "encrypt", path)
+    where = path.with_suffix(".mnt")
+    with kernel_mounted(path, where, "rw") as top:
+        folder = os.open(top, os.O_RDONLY)
+        try:
+            key = bytearray(struct.pack("<II32sII32x", 2, 0, b"", 64, 0) + bytes(range(64)))
+            fcntl.ioctl(folder, ADD_KEY, key)
+        except OSError:
+            pytest.skip("the kernel has no fscrypt")
+        finally:
+            os.close(folder)
+        (top / "secret").mkdir()
+        folder = os.open(top / "secret", os.O_RDONLY)
+        try:
+            fcntl.ioctl(folder, SET_POLICY, struct.pack("<BBBBB3x16s", 2, 1, 4, 0, 0, bytes(key[8:24])))
+        finally:
+            os.close(folder)
+        (top / "secret" / "file").write_bytes(b"hello" * 1000)
+        (top / "secret" / ("n" * 200)).write_bytes(b"x")
+        (top / "secret" / "link").symlink_to("target")
+        (top / "secret" / "sub").mkdir()
+        for i in range(300):
+            (top / "secret" / "sub" / f"file {i}").write_bytes(b"")
+    with kernel_mounted(path, where) as top:
+        names = set(facts_of_kernel(top, content=False))
+    where.rmdir()
+    return names

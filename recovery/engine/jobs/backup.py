@@ -32,6 +32,7 @@ from recovery.engine.gather import Batch, Reader
 from recovery.engine.identity import DeviceIdentity
 from recovery.engine.inspection import VolumeReport
 from recovery.engine.job import Job
+from recovery.engine.owners import WithoutBad, hit_names, lost_in_archive
 from recovery.engine.pipeline import run_pipeline
 from recovery.engine.plan import BackupWork, Plan
 from recovery.engine.proof import NOT_VERIFIED, Proof, Verdict, prove_volume
@@ -51,6 +52,7 @@ class _Volume:
     report: VolumeReport | None  # None: the areas outside of the partitions
     title: str
     unreadable: ExtentList = dataclasses.field(default_factory=ExtentList)
+    hit: tuple[str, ...] = ()  # files and structures in `unreadable`
     proof: Proof = NOT_VERIFIED
 
     @property
@@ -78,6 +80,7 @@ def run(plan: Plan[BackupWork], job: Job) -> None:
         try:
             writer = ArchiveWriter(sink, manifest)
             _capture_all(job, writer, sources, volumes)
+            _name_hit_files(job, writer, sources, volumes)
             changed = _changed_sources(job, work, sources)
             if work.verify and sink.readable:
                 _read_back(job, writer, volumes)
@@ -191,6 +194,19 @@ def _capture_all(job: Job, writer: ArchiveWriter, sources: list[DeviceSource], v
             first = next(iter(volume.unreadable)).start
             job.problem(volume.title, Problem(Severity.ERROR, "source.unreadable", text, first))
     writer.end_data()
+
+
+def _name_hit_files(job: Job, writer: ArchiveWriter, sources: list[DeviceSource], volumes: list[_Volume]) -> None:
+    """Which files lie in what could not be read. From the archive where that is possible: the disk is weak enough."""
+    hit = [(n, v) for n, v in enumerate(volumes) if len(v.unreadable) and v.report is not None]
+    if hit and writer.sink.readable:
+        with reader_of(writer) as reader:
+            for number, volume in hit:
+                volume.hit = lost_in_archive(reader, number, volume.unreadable, job.cancel.check)
+        return
+    for _, volume in hit:
+        window = WithoutBad(Window(sources[volume.disk], volume.extent), volume.unreadable)
+        volume.hit = hit_names(window, volume.unreadable, job.cancel.check)
 
 
 def _changed_sources(job: Job, work: BackupWork, sources: list[DeviceSource]) -> bool:
@@ -311,7 +327,7 @@ def _finish(job: Job, plan: Plan[BackupWork], writer: ArchiveWriter, volumes: li
             volume.extents.total,
             volume.proof.verdict.value,
             volume.proof.text,
-            volume.proof.missing,
+            volume.hit or volume.proof.missing,
             [(e.start, e.end) for _, e in zip(range(_UNREADABLE_NAMED), volume.unreadable, strict=False)],
             volume.unreadable.total,
             tuple(p.path for p in volume.report.map.excluded) if volume.report and volume.report.map else (),
@@ -334,6 +350,7 @@ def _finish(job: Job, plan: Plan[BackupWork], writer: ArchiveWriter, volumes: li
                 **record.details,
                 "proof": volume.proof.to_json(),
                 "unreadable_bytes": volume.unreadable.total,
+                "hit": list(volume.hit),
             },
         )
         for record, volume in zip(writer.manifest.volumes, volumes, strict=True)

@@ -49,6 +49,10 @@ def run(plan: Plan[CloneWork], job: Job) -> None:
             )
             bad: list[tuple[int, int]] = []
 
+            def copy(batch: Batch) -> tuple[Batch, list[Piece]]:
+                pieces = _pieces(batch, job.settings.block_size)
+                return batch, [imprinter.write_ahead(placement, piece) for piece in pieces]
+
             def consume(found: tuple[Batch, list[Piece]]) -> None:
                 batch, pieces = found
                 bad.extend(batch.unreadable)
@@ -59,7 +63,7 @@ def run(plan: Plan[CloneWork], job: Job) -> None:
 
             run_pipeline(
                 reader.batches(),
-                lambda batch: (batch, _pieces(batch, job.settings.block_size)),
+                copy,
                 consume,
                 workers=job.settings.workers,
                 cancel=job.cancel,

@@ -5,12 +5,17 @@ from __future__ import annotations
 from formats.archive.opening import open_archive
 from formats.archive.reader import ArchiveReader
 from formats.archive.verify import verify
-from formats.base.errors import Corrupt
+from formats.base.errors import Cancelled, Corrupt, RecoveryError
 from formats.base.extent import Extent, ExtentList
 from formats.base.problem import Problem, Severity
-from recovery.engine.events import Outcome
+from fs.trees import open_tree
+from recovery.engine.browse import TREE_KINDS
+from recovery.engine.events import Outcome, StepProgress
+from recovery.engine.filecheck import check_files
+from recovery.engine.held import HeldVolume
 from recovery.engine.job import Job
-from recovery.engine.plan import Plan
+from recovery.engine.owners import lost_in_archive
+from recovery.engine.plan import Plan, VerifyWork
 from recovery.engine.proof import Verdict, prove_volume
 from recovery.engine.report import VolumeResult
 
@@ -18,16 +23,17 @@ _DAMAGE_NAMED = 100
 _LOST_NAMED = 1000
 
 
-def run(plan: Plan[str], job: Job) -> None:
-    """`plan.work`: the archive's path. Fills job.report; raises RecoveryError when it cannot be opened at all."""
+def run(plan: Plan[VerifyWork], job: Job) -> None:
+    """Fills job.report; raises RecoveryError when the archive cannot be opened at all."""
+    archive = plan.work.archive
     try:
-        reader = open_archive(plan.work)
+        reader = open_archive(archive)
     except Corrupt:
         job.report.damaged_archive = True
         raise
     with reader:
         for problem in reader.problems:
-            job.problem(plan.work, problem)
+            job.problem(archive, problem)
         with job.step(reader.source.size) as progress:
 
             def reached(offset: int) -> None:
@@ -37,12 +43,17 @@ def run(plan: Plan[str], job: Job) -> None:
             result = verify(reader, workers=job.settings.workers, progress=reached)
         for damage in result.damage[:_DAMAGE_NAMED]:
             text = f"Archive bytes {damage.start} to {damage.end}: {damage.reason}"
-            job.problem(plan.work, Problem(Severity.ERROR, "archive.damaged", text, damage.start))
+            job.problem(archive, Problem(Severity.ERROR, "archive.damaged", text, damage.start))
         with job.step():
             job.report.volumes = [
                 _volume(reader, number, result.lost.get(number, ExtentList()), job)
                 for number in range(len(reader.manifest.volumes))
             ]
+        faults = 0
+        if plan.work.files:
+            with job.step() as progress:
+                for number, volume in enumerate(job.report.volumes):
+                    faults += _files(reader, number, volume, job, progress)
     report = job.report
     report.numbers = {
         "records": result.records,
@@ -57,10 +68,39 @@ def run(plan: Plan[str], job: Job) -> None:
         if not report.numbers["lost_bytes"]:
             report.error += " Nothing of the data is lost: what was hit exists twice."
         report.advice = "Restore what is left, make a new backup, and do not trust the medium that it was on."
-    elif any(v.proof == Verdict.FAILED for v in report.volumes):
+    elif faults or any(v.proof == Verdict.FAILED for v in report.volumes):
         report.outcome = Outcome.LOSSES
     else:
         report.outcome = Outcome.OK
+
+
+def _files(reader: ArchiveReader, number: int, volume: VolumeResult, job: Job, progress: StepProgress) -> int:
+    """Read every file of a volume from the archive; how many faults were found."""
+    if volume.file_system not in TREE_KINDS:
+        return 0
+    record = reader.manifest.volumes[number]
+    source = HeldVolume(reader, number, lenient=True)
+    try:
+        tree = open_tree(source)
+    except Cancelled:
+        raise
+    except RecoveryError as error:
+        job.problem(volume.title, Problem(Severity.ERROR, "files.unreadable", f"Its files cannot be read: {error}"))
+        return 1
+    source.lenient = False
+    found = check_files(
+        tree,
+        left_out=excluded_of(record.details, record.size),
+        check=job.cancel.check,
+        advance=progress.advance,
+    )
+    volume.files = found.files
+    volume.text = f"{volume.text} {found.to_text()}".strip()
+    for text in found.faults:
+        job.problem(volume.title, Problem(Severity.ERROR, "files.fault", text))
+    for text in found.notes:
+        job.problem(volume.title, Problem(Severity.INFO, "files.not_here", text))
+    return found.fault_count
 
 
 def _volume(reader: ArchiveReader, number: int, lost: ExtentList, job: Job) -> VolumeResult:
@@ -75,6 +115,9 @@ def _volume(reader: ArchiveReader, number: int, lost: ExtentList, job: Job) -> V
         lost=lost,
         check=job.cancel.check,
     )
+    missing = proof.missing
+    if len(lost):
+        missing += lost_in_archive(reader, number, lost, job.cancel.check)
     return VolumeResult(
         str(details.get("title", f"volume {number}")),
         record.number,
@@ -82,7 +125,7 @@ def _volume(reader: ArchiveReader, number: int, lost: ExtentList, job: Job) -> V
         reader.map(number).total,
         proof.verdict.value,
         proof.text,
-        proof.missing,
+        missing,
         [(e.start, e.end) for _, e in zip(range(_LOST_NAMED), lost, strict=False)],
         lost.total,
     )
