@@ -311,10 +311,10 @@ def test_a_signal_stops_an_extraction(tmp_path: Path) -> None:
     tree.mkdir()
     for i in range(3):
         with (tree / f"large{i}").open("wb") as file:
-            for _ in range(200):
+            for _ in range(60):
                 file.write(b"x" * (1 << 20))
     image, out = tmp_path / "e.img", tmp_path / "out"
-    run("mke2fs", "-q", "-F", "-t", "ext4", "-d", tree, image, "700m")
+    run("mke2fs", "-q", "-F", "-t", "ext4", "-d", tree, image, "250m")
     process = subprocess.Popen(
         [sys.executable, "-m", "recovery", "extract", "--json", str(image), str(out)],
         env=environment(), stdout=subprocess.PIPE,
@@ -328,7 +328,7 @@ def test_a_signal_stops_an_extraction(tmp_path: Path) -> None:
     assert process.wait(30) == 130, rest
     assert b'"outcome": "cancelled"' in rest
     sizes = {p.name: p.stat().st_size for p in out.iterdir() if p.is_file()}
-    assert all(size == 200 << 20 for size in sizes.values()) and len(sizes) < 3, sizes
+    assert all(size == 60 << 20 for size in sizes.values()) and len(sizes) < 3, sizes
 
 
 @pytest.mark.parametrize(
