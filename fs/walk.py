@@ -178,16 +178,18 @@ def read_through(reader: NodeReader, chunk: int = MiB) -> Iterator[bytes]:
         try:
             data = reader.read_at(offset, length)
         except (DeviceError, FormatError):
-            while length > LEAST_READ:
-                length //= 2
-                try:
-                    data = reader.read_at(offset, length)
-                except (DeviceError, FormatError):
-                    continue
-                yield data
-                offset += length
-            # Again for the error of the very place; it may have been a passing one.
-            data = reader.read_at(offset, min(length, size - offset))
+            end = offset + length
+            step = LEAST_READ << max(0, (length - 1) // LEAST_READ).bit_length()
+            while (step := step // 2) >= LEAST_READ:
+                if offset + step <= end:
+                    try:
+                        data = reader.read_at(offset, step)
+                    except (DeviceError, FormatError):
+                        continue
+                    yield data
+                    offset += step
+            # Again, for the error of the very place; or it was a passing one.
+            data = reader.read_at(offset, min(LEAST_READ, end - offset))
         yield data
         offset += len(data)
 

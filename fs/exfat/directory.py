@@ -109,7 +109,8 @@ class DirectoryParser:
         """The directory is over: an unfinished set is a fault."""
         if self._wanted:
             index = self._index - len(self._set) // ENTRY_SIZE
-            yield Fault(index, "exfat.set_incomplete", f"entry set lacks {self._wanted} secondary entries")
+            text = f"entry set{self._named()} lacks {self._wanted} secondary entries"
+            yield Fault(index, "exfat.set_incomplete", text)
         self._wanted = 0
         self._set.clear()
 
@@ -148,6 +149,14 @@ class DirectoryParser:
                 # Neither has general secondary flags: both always have a chain (sections 7.1 and 7.2).
                 plain = Allocation(allocation.cluster, allocation.size, contiguous=False)
                 yield System(index, kind, entry[1], plain)
+
+    def _named(self) -> str:
+        """The name in an unfinished set, as far as it is there, for a message."""
+        units = b"".join(
+            self._set[at + 2 : at + ENTRY_SIZE] for at in range(2 * ENTRY_SIZE, len(self._set), ENTRY_SIZE)
+        )
+        name = units.decode("utf-16-le", "replace").rstrip("\0")
+        return f" of {name!a}" if name else ""
 
     def _finish(self, entries: bytes) -> Iterator[File | Fault]:
         """A complete entry set. With a wrong checksum it is reported and used all the same: better too much."""

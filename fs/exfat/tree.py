@@ -109,14 +109,14 @@ class ExfatTree(ClusterTree):
             text = f"directory {shown(directory.name)} has more than {MAX_ENTRIES} entries; the rest is not shown"
             self.error("directory_too_long", text, directory.number - 1)
 
-    def _listing(self, directory: Node) -> Iterator[tuple[Node, str]]:
+    def _listing(self, directory: Node) -> Iterator[tuple[Node, bytes]]:
         for item, offset in self._items(directory):
             if isinstance(item, Fault):
                 name = shown(directory.name)
                 where = f"directory {name}" if name else "the root directory"
                 self._fault(item, f"{where}, entry {item.index}: {item.text}", offset)
             elif isinstance(item, File):
-                yield self._node(item, offset), ""
+                yield self._node(item, offset), b""
 
     def _fault(self, fault: Fault, text: str, offset: int) -> None:
         self.error(fault.code.removeprefix("exfat."), text, offset)

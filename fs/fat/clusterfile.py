@@ -89,17 +89,16 @@ class ClusterMap:
         Raises Inconsistent where the chain breaks or leaves the volume, DeviceError where the table cannot be read.
         """
         start, space = self._start, self._space
+        if start.count == 0:
+            return
         if start.contiguous:
+            if not space.exists(start.cluster):
+                raise self._error(0, f"cluster {start.cluster} does not exist")
             end = min(start.cluster + start.count, space.chains.limit)
-            if start.count and space.exists(start.cluster):
-                yield 0, start.cluster, end - start.cluster
+            yield 0, start.cluster, end - start.cluster
             if end < start.cluster + start.count:
                 last = start.cluster + start.count - 1
                 raise self._error(end - 1, f"its clusters {start.cluster} to {last} leave the volume")
-            if start.count and not space.exists(start.cluster):
-                raise self._error(0, f"cluster {start.cluster} does not exist")
-            return
-        if start.count == 0:
             return
         index = self._index(begin)
         while True:
@@ -215,6 +214,8 @@ class ClusterReader:
         space, start = self._space, self._start
         if offset < 0 or length < 0 or end > self.size:
             raise Truncated(start.what, start.entry, f"{length} bytes from {offset} leave its {self.size} bytes")
+        if length == 0:
+            return b""
         self._check_room(end)
         stored = min(end, self._valid)
         pieces = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
+from fs.fat.names import short_name
 from fs.tree import Node
 
 MAX_NAMES = 100_000  # in all directories that are kept, some 60 MB; a larger directory is searched each time
@@ -45,9 +46,12 @@ class _Names:
 
 
 class Lookup:
-    """`listing`: the entries of a directory, each with a second name ('' for none). `fold`: what makes names equal."""
+    """`listing`: the entries of a directory, each with its short name as it is stored, b"" for none.
 
-    def __init__(self, listing: Callable[[Node], Iterator[tuple[Node, str]]], fold: Callable[[str], str]) -> None:
+    `fold`: what makes names equal.
+    """
+
+    def __init__(self, listing: Callable[[Node], Iterator[tuple[Node, bytes]]], fold: Callable[[str], str]) -> None:
         self._listing, self._fold = listing, fold
         self._kept: OrderedDict[int, _Names] = OrderedDict()
         self._count = 0
@@ -60,7 +64,7 @@ class Lookup:
             return names.find(name)
         names = _Names(self._fold)
         for node, alias in self._listing(directory):
-            names.add(node, alias)
+            names.add(node, short_name(alias) if alias else "")
             if len(names) > MAX_NAMES:
                 return self._search(directory, name)
         self._keep(directory.number, names)
@@ -70,8 +74,9 @@ class Lookup:
         """As find(), keeping only what may be meant."""
         names, key = _Names(self._fold), self._fold(name)
         for node, alias in self._listing(directory):
-            if key in (self._fold(node.name), self._fold(alias)):
-                names.add(node, alias)
+            second = short_name(alias) if alias else ""
+            if key in (self._fold(node.name), self._fold(second)):
+                names.add(node, second)
         return names.find(name)
 
     def _keep(self, number: int, names: _Names) -> None:

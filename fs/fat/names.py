@@ -15,7 +15,8 @@ def short_name(raw: bytes, flags: int = 0) -> str:
     """``NAME.EXT`` of the 11 bytes of DIR_Name; `flags` is DIR_NTRes."""
     if raw[:1] == b"\x05":  # stands for 0xE5, which would mean deleted
         raw = b"\xe5" + raw[1:]
-    base, extension = raw[:8].decode("cp437").rstrip(" "), raw[8:11].decode("cp437").rstrip(" ")
+    text = raw.decode("cp437")
+    base, extension = text[:8].rstrip(" "), text[8:11].rstrip(" ")
     base = base.lower() if flags & LOWER_BASE else base
     extension = extension.lower() if flags & LOWER_EXTENSION else extension
     return f"{base}.{extension}" if extension else base

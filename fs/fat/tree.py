@@ -15,7 +15,6 @@ from fs.fat.clusterfile import Space, Start
 from fs.fat.directory import ENTRY_SIZE, MAX_ENTRIES, DirectoryParser, Entry
 from fs.fat.dostime import nanoseconds
 from fs.fat.lookup import simple_upper
-from fs.fat.names import short_name
 from fs.fat.oncelog import OnceLog
 from fs.fat.treebase import Block, ClusterTree, Key
 from fs.fat.volume import FatVolume, open_volume
@@ -63,7 +62,7 @@ class FatTree(ClusterTree):
         else:
             yield from self.blocks(directory)
 
-    def _listing(self, directory: Node) -> Iterator[tuple[Node, str]]:
+    def _listing(self, directory: Node) -> Iterator[tuple[Node, bytes]]:
         parser = DirectoryParser(wide=self._bpb.bits == 32)
         base = 0  # number of the first entry of the block
         for block in self._blocks(directory):
@@ -73,7 +72,7 @@ class FatTree(ClusterTree):
             else:
                 for entry in parser.feed(block.data):
                     if not entry.is_label:
-                        yield self._node(entry, block.offset + (entry.index - base) * ENTRY_SIZE)
+                        yield self._node(entry, block.offset + (entry.index - base) * ENTRY_SIZE), entry.raw_name
             base += count
             if parser.ended:
                 break
@@ -81,8 +80,8 @@ class FatTree(ClusterTree):
             text = f"directory {shown(directory.name)} has more than {MAX_ENTRIES} entries; the rest is not shown"
             self.error("directory_too_long", text, directory.number - 1)
 
-    def _node(self, entry: Entry, offset: int) -> tuple[Node, str]:
-        """The node of an entry at byte `offset`, and its short name."""
+    def _node(self, entry: Entry, offset: int) -> Node:
+        """The node of an entry at byte `offset`."""
         kind = NodeKind.DIRECTORY if entry.is_directory else NodeKind.FILE
         tenths, time, date, accessed, write_time, write_date = entry.stamps
         times = Times(
@@ -94,7 +93,7 @@ class FatTree(ClusterTree):
             text = f"{shown(entry.name)} has lost its long name: what stands before it belongs to another name"
             self.warn("long_name_lost", text, offset)
         size = MAX_DIRECTORY if entry.is_directory else entry.size
-        node = Node(
+        return Node(
             entry.name,
             self.number(offset, entry.cluster, kind),
             kind,
@@ -103,4 +102,3 @@ class FatTree(ClusterTree):
             attributes=entry.attributes & ATTRIBUTES,
             key=Key(offset, entry.cluster, size, size),
         )
-        return node, short_name(entry.raw_name)

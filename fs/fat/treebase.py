@@ -69,8 +69,8 @@ class ClusterTree(ABC):
         return [*self._volume.problems, *self._log.problems()]
 
     @abstractmethod
-    def _listing(self, directory: Node) -> Iterator[tuple[Node, str]]:
-        """The entries of a directory, each with its second name or ''. Raises as children()."""
+    def _listing(self, directory: Node) -> Iterator[tuple[Node, bytes]]:
+        """The entries of a directory, each with its short name as it is stored, or b"". Raises as children()."""
 
     @abstractmethod
     def _start(self, node: Node, key: Key) -> Start:

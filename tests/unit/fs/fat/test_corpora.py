@@ -10,10 +10,16 @@ from typing import IO
 
 import pytest
 
-from formats.base.errors import NotThisFormat
+from formats.base.errors import FormatError, NotThisFormat
 from formats.base.extent import ExtentList
 from formats.base.source import FileSource, MemorySource
+from fs.fat.tree import FatTree, open_tree
 from fs.fat.volume import open_volume
+from fs.findings import Log
+from fs.tree import NodeKind
+from fs.walk import digest, walk
+from tests.support.fat_oracles import our_tree, sleuthkit_tree
+from tests.support.oracles import read_tree
 from tests.support.tools import CORPORA, need, need_corpora, run
 
 FOREIGN = sorted(p.name for p in (CORPORA / "detect" / "util-linux").glob("*.img.xz") if "fat32" not in p.name)
@@ -111,3 +117,74 @@ def test_volumes_of_dfir_ntfs(tmp_path: Path, name: str, files: int) -> None:
             owners.add(reference.owner)
     assert len(owners) >= files
     assert list(volume.problems) == []
+
+
+def contents(source: FileSource) -> tuple[FatTree, dict[str, str], list[str]]:
+    """The tree after a full walk, the digests of what could be read, and the paths of what could not."""
+    tree = open_tree(source)
+    log = Log()
+    whole, broken = {}, []
+    for path, node in walk(tree, tree.root, log=log):
+        if node.kind is NodeKind.FILE:
+            try:
+                whole[path[1:]] = digest(tree.open(node))
+            except FormatError:
+                broken.append(path[1:])
+    assert log.problems() == []
+    return tree, whole, broken
+
+
+# Files that cannot be read to their end, of which mtools reads less or nothing.
+BROKEN = {"check-circular_chain.fsck": ["TEST4CLS.TXT"]}
+
+
+@pytest.mark.parametrize("name", DUMPS)
+def test_files_in_dumps_of_dosfstools(tmp_path: Path, name: str) -> None:
+    """Names as mdir lists them, contents as mcopy reads them, damaged ones named."""
+    need("xxd", "mdir")
+    path = tmp_path / "image"
+    run("xxd", "-r", need_corpora() / "fat" / "dosfstools" / name, path)
+    with FileSource(path) as source:
+        tree, whole, broken = contents(source)
+    assert broken == BROKEN.get(name, [])
+    listed = run("mdir", "-a", "-b", "-/", "-i", path, "::/", ok=(0, 1))
+    theirs = {line[3:].rstrip() for line in listed.splitlines() if not line.endswith("/")}
+    if name != "check-bad_names.fsck":  # mtools makes '~' of what no name may hold
+        assert set(whole) | set(broken) == theirs
+        if not broken:
+            judged = read_tree("vfat", path, tmp_path)
+            assert {k: v for k, v in whole.items() if k in judged} == judged
+            assert len(judged) == len(whole) or name.startswith("check-")
+    assert not [p for p in tree.problems if p.code not in {"fat.dirty", "fat.small_fat32"}]
+
+
+@pytest.mark.parametrize("name", ["fat12.raw.gz", "fat16.raw.gz", "fat_lfn_test.raw.gz", "fat32_full_test.tgz"])
+def test_files_of_dfir_ntfs(tmp_path: Path, name: str) -> None:
+    """Over a thousand entries by Windows: names, sizes and times as The Sleuth Kit, contents as mtools."""
+    packed = need_corpora() / "fat" / name
+    path = tmp_path / "image"
+    if name.endswith("tgz"):
+        with tarfile.open(packed) as archive:
+            member = archive.extractfile("fat32_full_test.raw")
+            assert member is not None
+            sparse_copy(member, path)
+    else:
+        with gzip.open(packed) as stream:
+            sparse_copy(stream, path)
+    with FileSource(path) as source:
+        tree, whole, broken = contents(source)
+        ours = our_tree(tree)
+    assert broken == []
+    assert whole == read_tree("vfat", path, tmp_path)
+    found = {(p.code, p.offset) for p in tree.problems}
+    if name.startswith("fat_lfn"):
+        # Its long name has a wrong checksum. mtools and Windows show the short one, The Sleuth Kit the long one.
+        assert found == {("fat.long_name_lost", 1049664)}
+        ours["/long_name_test.txt"] = ours.pop("/SHORT.TXT")
+    else:
+        assert found == set()
+    if name.endswith("tgz"):  # The Sleuth Kit cuts names there
+        listed = run("mdir", "-a", "-b", "-/", "-i", path, "::/")
+        assert {line[2:].rstrip("/") for line in listed.splitlines()} == set(ours)
+    else:
+        assert ours == sleuthkit_tree(path)

@@ -23,6 +23,7 @@ from formats.base.extent import Extent, ExtentList
 from formats.base.source import BlockSource, FileSource, MemorySource, Window
 from fs.fat.volume import FatVolume, open_volume
 from tests.support.fat_images import fat_geometry
+from tests.support.fat_small import DATA, fat16, item
 from tests.support.overlay import Overlay
 from tests.unit.fs.fat.conftest import Image
 
@@ -205,32 +206,6 @@ def test_not_fat() -> None:
     for data in (bytes(4096), b"\xff" * 4096, partition_table() + bytes(4096)):
         with pytest.raises(NotThisFormat):
             open_volume(MemorySource(data))
-
-
-# The layout of a small FAT16 made here, so that every entry is known: clusters of 512 bytes.
-
-
-def fat16(entries: Mapping[int, int], root: bytes, blocks: Mapping[int, bytes] | None = None) -> MemorySource:
-    """1 FAT of 20 sectors, 16 root entries, 5000 clusters. `blocks`: cluster to content."""
-    head = bytearray(512)
-    head[0:11] = b"\xeb\x3c\x90TESTTEST"
-    struct.pack_into("<HBHBHHBH", head, 11, 512, 1, 1, 1, 16, 1 + 20 + 1 + 5000, 0xF8, 20)
-    struct.pack_into("<BBB4s11s8s", head, 36, 0x80, 0, 0x29, b"\1\2\3\4", b"NO NAME    ", b"FAT16   ")
-    head[510:] = b"\x55\xaa"
-    table = bytearray(20 * 512)
-    for number, value in {0: 0xFFF8, 1: 0xFFFF, **entries}.items():
-        struct.pack_into("<H", table, 2 * number, value)
-    data = bytearray(5000 * 512)
-    for cluster, content in (blocks or {}).items():
-        data[(cluster - 2) * 512 : (cluster - 2) * 512 + len(content)] = content
-    return MemorySource(bytes(head) + bytes(table) + root.ljust(512, b"\0") + bytes(data))
-
-
-def item(name: bytes, cluster: int, size: int = 0, attributes: int = 0x20) -> bytes:
-    return struct.pack("<11sB14xHI", name.ljust(11), attributes, cluster, size)
-
-
-DATA = 22 * 512
 
 
 def test_damaged_chains() -> None:
