@@ -15,7 +15,6 @@ from fs.ntfs.attribute import (
     ATTRIBUTE_LIST,
     DATA,
     ENCRYPTED,
-    END,
     FILE_NAME,
     FULL_HEAD,
     REPARSE_POINT,
@@ -41,6 +40,7 @@ MAX_REPARSE = 64 << 10  # [MS-FSCC]: 16 KiB
 MAX_GAP = 16  # records that are read for nothing rather than by two reads
 MAX_READ = 512 << 10
 SPECIAL = b"Intx"  # how data begin that Interix makes of links and devices
+END_MARK = b"\xff\xff\xff\xff"
 NO_NAMES: tuple[tuple[int, str], ...] = ()
 
 
@@ -65,11 +65,6 @@ class Facts(NamedTuple):
 
 SYSTEM_ATTRIBUTE = 0x04
 MAX_SPECIAL = 16 << 10  # of such a system file, in bytes
-
-
-def nanoseconds(filetime: int) -> int:
-    """Since 1970, from 100 ns since 1601."""
-    return (filetime - EPOCH) * 100
 
 
 class Inodes:
@@ -113,16 +108,17 @@ class Inodes:
 
     def _from_slab(self, number: int, slab: bytearray, at: int) -> Facts:
         size = self._mft.geometry.record_size
-        where = self._mft.record_offset(number)
-        name = f"MFT record {number}"
-        apply_fixups(slab, at, size, MAGIC, name, where)
-        return self._facts(number, slab, at, parse_record(slab, at, size, name, where))
+        try:
+            apply_fixups(slab, at, size, MAGIC, "", 0)
+            header = parse_record(slab, at, size, "", 0)
+        except Corrupt:
+            return self.one(number)  # which names the place
+        return self._facts(number, slab, at, header)
 
     def _facts(self, number: int, data: bytearray, at: int, header: RecordHeader) -> Facts:
-        where = self._mft.record_offset(number)
         if not header.flags & IN_USE or header.base:
             text = f"it is a part of record {header.base}" if header.base else "it is not in use"
-            raise Inconsistent(f"MFT record {number}", where, text)
+            raise Inconsistent(f"MFT record {number}", self._mft.record_offset(number), text)
         quick = quick_facts(data, at + header.attributes, at + header.end, header)
         if quick is not None:
             return quick
@@ -200,10 +196,10 @@ def quick_facts(data: bytearray, here: int, stop: int, header: RecordHeader) -> 
     reparse: bytes | None = None
     special = b""
     in_clusters = False
-    while here + RESIDENT_BYTES <= stop:
+    while data[here : here + 4] != END_MARK:
+        if here + RESIDENT_BYTES > stop:
+            return None
         kind, length, form, name_length, _, own_flags, _ = head(data, here)
-        if kind == END:
-            break
         if length < RESIDENT_BYTES or length & 7 or here + length > stop:
             return None
         if kind <= FILE_NAME or kind in (DATA, REPARSE_POINT):
@@ -245,9 +241,7 @@ def quick_facts(data: bytearray, here: int, stop: int, header: RecordHeader) -> 
                 elif kind == REPARSE_POINT:
                     reparse = bytes(data[begin : begin + count])
         here += length
-    else:
-        return None  # no end mark where one must be, or a shorter one: the slow way tells
-    if times is None:
+    if times is None or here + 4 > stop:
         return None
     if not (attributes & SYSTEM_ATTRIBUTE and len(SPECIAL) <= size <= MAX_SPECIAL):
         special = b""

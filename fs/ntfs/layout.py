@@ -181,3 +181,45 @@ RestartArea = Struct(
     "client_in_use_list" / Int16ul,  # +0x0C 0xFFFF: none
     "flags" / Int16ul,  # +0x0E 2: the volume was closed cleanly
 )
+
+StandardInformation = Struct(
+    "creation_time" / Int64sl,  # +0x00 100 ns since 1601
+    "last_data_change_time" / Int64sl,  # +0x08
+    "last_mft_change_time" / Int64sl,  # +0x10
+    "last_access_time" / Int64sl,  # +0x18
+    "file_attributes" / Int32ul,  # +0x20
+)  # since NTFS 3.0 the security_id follows at +0x34
+
+SecurityDescriptorHeader = Struct(
+    "hash" / Int32ul,  # +0x00
+    "security_id" / Int32ul,  # +0x04
+    "offset" / Int64ul,  # +0x08 bytes in $SDS
+    "length" / Int32ul,  # +0x10 bytes, with this header
+)
+
+ExtendedAttribute = Struct(
+    "next_entry_offset" / Int32ul,  # +0x00 bytes; 0 or the end of the data behind the last
+    "flags" / Int8ul,  # +0x04 0x80: needed
+    "ea_name_length" / Int8ul,  # +0x05 bytes, without the zero behind the name
+    "ea_value_length" / Int16ul,  # +0x06 bytes
+)
+
+ReparsePoint = Struct(
+    "reparse_tag" / Int32ul,  # +0x00
+    "reparse_data_length" / Int16ul,  # +0x04 bytes behind this header
+    "reserved" / Int16ul,  # +0x06
+)
+
+LinkPaths = Struct(
+    "substitute_name_offset" / Int16ul,  # +0x08 bytes from the begin of the names
+    "substitute_name_length" / Int16ul,  # +0x0A bytes
+    "print_name_offset" / Int16ul,  # +0x0C
+    "print_name_length" / Int16ul,  # +0x0E
+)  # in a symbolic link four bytes of flags stand between these and the names
+
+WofFile = Struct(
+    "wof_version" / Int32ul,  # +0x08 1
+    "provider" / Int32ul,  # +0x0C 1 a WIM archive, 2 a stream of the file
+    "file_version" / Int32ul,  # +0x10 1
+    "algorithm" / Int32ul,  # +0x14 0 XPRESS4K, 1 LZX, 2 XPRESS8K, 3 XPRESS16K
+)

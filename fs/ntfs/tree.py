@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from formats.base.errors import FormatError, Inconsistent, RecoveryError, Unsupported
+from formats.base.errors import DeviceError, FormatError, Inconsistent, RecoveryError, Unsupported
 from formats.base.problem import Problem, Severity
 from formats.base.source import BlockSource
 from fs.api import Identity
@@ -52,7 +52,7 @@ class NtfsTree:
         self._security = Security(self._mft)
         self._strays = Strays(self._mft, self._findings)
         self._upcase: UpCase | None = None
-        self._last: tuple[int, list[Attribute]] = (-1, [])
+        self._last: tuple[int, list[Attribute] | RecoveryError] = (-1, [])
         self._reported: dict[str, int] = {}
         limit = min(geometry.clusters * geometry.cluster_size, source.size)
         self._limit = limit + FREE_BYTES
@@ -93,7 +93,7 @@ class NtfsTree:
         for node in self._nodes(number, self._stray_entries(number, index), seen):
             found = True
             yield node
-        if index is None and not found and isinstance(faults[0], FormatError):
+        if index is None and not found:
             raise faults[0]
 
     def child(self, directory: Node, name: str) -> Node | None:
@@ -192,13 +192,21 @@ class NtfsTree:
         return content(self._mft, node.number, self._attributes(node), stream)
 
     def _attributes(self, node: Node) -> list[Attribute]:
-        """All attributes of a file. The last ones are kept, for most callers ask several things of one file."""
+        """All attributes of a file. The last answer is kept, for most callers ask several things of one file."""
         if self._last[0] != node.number:
-            found = self._mft.attributes(node.number)
-            if sum(len(part.runs) for part in found) > MAX_KEPT:
+            try:
+                found: list[Attribute] | RecoveryError = self._mft.attributes(node.number)
+            except DeviceError:
+                raise  # it may pass
+            except RecoveryError as error:
+                found = error
+            if not isinstance(found, RecoveryError) and sum(len(part.runs) for part in found) > MAX_KEPT:
                 return found
             self._last = (node.number, found)
-        return self._last[1]
+        answer = self._last[1]
+        if isinstance(answer, RecoveryError):
+            raise answer.with_traceback(None)
+        return answer
 
     def _index(self, number: int) -> Index:
         return Index(self._mft, number, self._mft.attributes(number, data_runs=False), I30)

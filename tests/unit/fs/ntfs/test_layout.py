@@ -9,7 +9,7 @@ from pathlib import Path
 import construct
 import pytest
 
-from fs.ntfs import attribute, index, layout, record
+from fs.ntfs import attribute, index, inode, layout, record, reparse, security
 from tests.support.ntfs_images import Editor
 
 
@@ -29,6 +29,12 @@ from tests.support.ntfs_images import Editor
         (layout.IndexEntry, 0x10),
         (layout.RestartPageHeader, 0x1E),
         (layout.RestartArea, 0x10),
+        (layout.StandardInformation, 0x24),
+        (layout.SecurityDescriptorHeader, 0x14),
+        (layout.ExtendedAttribute, 0x08),
+        (layout.ReparsePoint, 0x08),
+        (layout.LinkPaths, 0x08),
+        (layout.WofFile, 0x10),
     ],
 )
 def test_sizes_are_those_of_the_specification(declared: construct.Struct, size: int) -> None:
@@ -36,6 +42,20 @@ def test_sizes_are_those_of_the_specification(declared: construct.Struct, size: 
 
 
 CASES = [
+    (
+        layout.StandardInformation,
+        inode.STANDARD,
+        "creation_time last_data_change_time last_mft_change_time last_access_time file_attributes",
+    ),
+    (layout.SecurityDescriptorHeader, security.SDS_HEADER, "hash security_id offset length"),
+    (layout.ExtendedAttribute, security.EA_HEADER, "next_entry_offset flags ea_name_length ea_value_length"),
+    (layout.ReparsePoint, reparse.HEADER, "reparse_tag reparse_data_length reserved"),
+    (
+        layout.LinkPaths,
+        reparse.PATHS,
+        "substitute_name_offset substitute_name_length print_name_offset print_name_length",
+    ),
+    (layout.WofFile, reparse.WOF_INFO, "wof_version provider file_version algorithm"),
     (
         layout.MftRecord,
         record.RECORD,

