@@ -43,7 +43,7 @@ class Access:
 
     def raw_inode(self, number: int) -> tuple[bytes, int]:
         """All bytes of an inode, unchecked, and their offset. Raises Inconsistent, Truncated, DeviceError."""
-        return raw_inode(self.view.reader, self.sb, self.view.groups, number)
+        return raw_inode(self.view.reader, self.sb, self.view.groups, number, guess=True)
 
     def raw_inodes(self, numbers: Iterable[int]) -> Iterator[RawInode]:
         """Inodes in ascending order, each once; those that lie together are read together."""
@@ -53,7 +53,7 @@ class Access:
         first = last = 0
         for number in sorted(set(numbers)):
             try:
-                offset = inode_place(sb, groups, number)
+                offset = inode_place(sb, groups, number, guess=True)
             except FormatError as error:
                 yield RawInode(number, b"", 0, error=error)
                 continue

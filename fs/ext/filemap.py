@@ -20,19 +20,30 @@ def file_runs(ctx: Context, inode: Inode) -> Iterator[MapRun]:
     return extent_runs(ctx, inode) if inode.flags & EXTENTS_FLAG else block_runs(ctx, inode)
 
 
-def inode_place(sb: Superblock, groups: GroupTable, number: int) -> int:
-    """Byte offset of inode `number`, 1-based. Raises Inconsistent."""
+def inode_place(sb: Superblock, groups: GroupTable, number: int, *, guess: bool = False) -> int:
+    """Byte offset of inode `number`, 1-based. Raises Inconsistent.
+
+    `guess`: believe what a damaged group descriptor says of its inode table, when that is possible.
+    """
     group, index = divmod(number - 1, sb.inodes_per_group)
-    if not (0 < number <= sb.inodes_count) or groups.state[group] == GroupState.DAMAGED:
+    within = 0 < number <= sb.inodes_count
+    if guess and within and group in groups.likely_table:
+        return groups.likely_table[group] * sb.block_size + index * sb.inode_size
+    if not within or groups.state[group] == GroupState.DAMAGED:
         raise Inconsistent(
             f"inode {number}", 0, "has no place", expected=f"1 to {sb.inodes_count}, in a group with a descriptor"
         )
     return groups.inode_table[group] * sb.block_size + index * sb.inode_size
 
 
-def raw_inode(reader: BlockReader, sb: Superblock, groups: GroupTable, number: int) -> tuple[bytes, int]:
-    """All bytes of inode `number`, unchecked, and their offset. Raises Inconsistent, Truncated or DeviceError."""
-    offset = inode_place(sb, groups, number)
+def raw_inode(
+    reader: BlockReader, sb: Superblock, groups: GroupTable, number: int, *, guess: bool = False
+) -> tuple[bytes, int]:
+    """All bytes of inode `number`, unchecked, and their offset; `guess` as for inode_place.
+
+    Raises Inconsistent, Truncated or DeviceError.
+    """
+    offset = inode_place(sb, groups, number, guess=guess)
     block, within = divmod(offset, sb.block_size)
     return reader.read(block)[within : within + sb.inode_size], offset
 

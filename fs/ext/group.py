@@ -26,6 +26,7 @@ FAST_32 = Struct("<IIIHHHHIHHHH")
 FAST_64 = Struct("<IIIHHHHIHHHHIIIHHHHIHHI")
 SLAB_BYTES = 1 << 20
 BACKUPS_TRIED = 8
+LIKELY = 65536  # damaged groups whose inode tables are remembered
 _GROUP_NUMBER = Struct("<I")
 
 
@@ -149,6 +150,7 @@ class GroupTable:
     inode_csum: array[int] = field(default_factory=lambda: array("I"))
     state: bytearray = field(default_factory=bytearray)
     home: array[int] = field(default_factory=lambda: array("Q"))  # one entry for each block of descriptors
+    likely_table: dict[int, int] = field(default_factory=dict)  # of DAMAGED groups whose inode table can be right
 
     def block_uninit(self, sb: Superblock, group: int) -> bool:
         """The block bitmap on disk is not initialised and must be computed."""
@@ -229,7 +231,7 @@ class _Loader:
                     continue
             else:
                 detail = "it cannot be read"
-            self._rescue(group, block * sb.block_size + at, detail)
+            self._rescue(group, block * sb.block_size + at, detail, fields if data else _NOTHING)
 
     def _complaint(self, group: int, raw: bytes, f: tuple[int, ...]) -> str:
         """What is wrong with a descriptor, '' when it is good. `raw` is empty when there is no checksum."""
@@ -253,7 +255,8 @@ class _Loader:
                 return f"{name} at block {block}: expected {low} to {high - length}"
         return ""
 
-    def _rescue(self, group: int, offset: int, detail: str) -> None:
+    def _rescue(self, group: int, offset: int, detail: str, damaged: tuple[int, ...]) -> None:
+        """`damaged`: what the first copy says."""
         sb = self.sb
         index, slot = divmod(group, self.per_block)
         for block, data in self._backup_copies(index):
@@ -268,6 +271,9 @@ class _Loader:
                 )
                 return
         self.table._append(sb, _NOTHING, GroupState.DAMAGED)
+        table = damaged[2] | damaged[14] << 32 if len(damaged) > 12 else damaged[2]
+        if sb.first_data_block < table <= sb.blocks_count - sb.itable_blocks and len(self.table.likely_table) < LIKELY:
+            self.table.likely_table[group] = table
         self.findings.error(
             "ext.group_damaged",
             f"descriptor of group {group} at offset {offset:#x}: {detail}; no copy is good, "

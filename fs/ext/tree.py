@@ -14,6 +14,7 @@ from formats.base.problem import Problem, Severity
 from formats.base.source import BlockSource
 from fs.api import Identity
 from fs.ext.access import Access, RawInode
+from fs.ext.bitmap import View
 from fs.ext.data import BytesReader, MappedReader, byte_runs
 from fs.ext.directory import DirEntry, entries
 from fs.ext.findings import Findings
@@ -64,6 +65,11 @@ class ExtTree:
         self._told: set[tuple[str, str]] = set()
         view, uncertain = volume.view()
         self._access = Access(volume.superblock, view, self._tell)
+        if volume.superblock.needs_recovery and not uncertain and not self._has_root(view):
+            on_disk = volume.view_on_disk()
+            if self._has_root(on_disk):
+                uncertain = "its replay would leave no root directory"
+                self._access = Access(volume.superblock, on_disk, self._tell)
         self._listed: dict[int, bytearray] = {}  # bits of the directories that were shown where they belong
         self._adopted: dict[int, int] = {}  # directory -> the directory that shows it, against its entry '..'
         if uncertain:
@@ -174,6 +180,13 @@ class ExtTree:
     def xattrs(self, node: Node) -> dict[str, bytes]:
         """See FileTree. Those that are damaged are left out and become Problems."""
         return all_attributes(self._access, self._inode(node))
+
+    def _has_root(self, view: View) -> bool:
+        try:
+            raw, offset = Access(self._volume.superblock, view, self._tell).raw_inode(ROOT_INODE)
+        except (FormatError, DeviceError):
+            return False
+        return decode_inode(self._volume.superblock, ROOT_INODE, raw, offset).is_directory
 
     def _tell(self, code: str, error: RecoveryError) -> None:
         text = str(error)
@@ -346,7 +359,6 @@ class ExtTree:
                 continue
             if node.attributes & EA_INODE_FLAG:
                 self._entry_problem(directory, number, f"({name!r}) leads to the value of an attribute")
-                continue
             if typed and file_type and node.kind is not ENTRY_KINDS.get(file_type):
                 self._entry_problem(directory, number, f"({name!r}) does not tell its type: {node.kind}")
             yield node

@@ -93,6 +93,11 @@ class ExtVolume:
         prepared = self._prepare()
         return prepared.after, prepared.uncertain
 
+    def view_on_disk(self) -> View:
+        """The volume without the replay of its journal. Raises FormatError, DeviceError."""
+        prepared = self._prepare()
+        return prepared.now or prepared.after
+
     def references(self) -> Iterator[Reference]:
         """See fs.api. The metadata are read as the replay of the journal will leave them."""
         prepared = self._prepare()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ext_images import GENERATORS
+from tests.support.ext_images import DIRTY_GENERATORS, GENERATORS
+from tests.support.ext_trees import RICH_GENERATORS
 
 ImageMaker = Callable[[str], Path]
 
@@ -20,7 +21,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> ImageMaker:
     def make(name: str) -> Path:
         path = folder / f"{name}.img"
         if not path.exists():
-            GENERATORS[name](path)
+            {**GENERATORS, **DIRTY_GENERATORS, **RICH_GENERATORS}[name](path)
         return path
 
     return make

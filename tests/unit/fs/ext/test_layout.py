@@ -10,7 +10,7 @@ import pytest
 
 from formats.base.checksum import crc32c
 from formats.base.source import FileSource
-from fs.ext import directory, extents, group, inode, journal, layout, volume, walk
+from fs.ext import directory, extents, group, htree, inode, journal, layout, volume, walk, xattr
 from fs.ext.inode import decode_inode
 from fs.ext.superblock import parse
 from tests.support.tools import need, run
@@ -28,6 +28,11 @@ from tests.unit.fs.ext.conftest import ImageMaker
         (extents.FAST_LEAF, layout.ExtentLeaf),
         (directory.FAST_ENTRY, layout.DirEntryHead),
         (walk.FAST_XATTR, layout.XattrHeader),
+        (inode.FAST_TIMES, layout.InodeTimes),
+        (xattr.FAST_HEADER, layout.XattrHeader),
+        (xattr.FAST_ENTRY, layout.XattrEntry),
+        (xattr.FAST_ACL, layout.AclEntry),
+        (htree.FAST_ROOT, layout.DxRootInfo),
         (journal.FAST_HEADER, layout.JournalHeader),
         (journal._TAG3, layout.JournalTag3),
     ],
