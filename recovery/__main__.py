@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from recovery.cli.main import command
+import sys
 
 
 def main() -> None:
     """Entry point of the command `jurymast`."""
-    command(prog_name="jurymast")
+    try:
+        from recovery.cli.main import command  # takes a moment, in which Ctrl-C must not end in a traceback
+
+        command(prog_name="jurymast")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

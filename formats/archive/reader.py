@@ -12,7 +12,7 @@ from formats.archive.index import SegmentCache, SpanRef, VolumeIndex, block_rang
 from formats.archive.layout import HEADER_SIZE, CheckpointHead, Kind, MapHead
 from formats.archive.model import Manifest
 from formats.archive.parts import PartsSource
-from formats.archive.record import RecordHeader, parse_header
+from formats.archive.record import RecordHeader, decode_block, parse_header
 from formats.archive.record import decode as decode_payload
 from formats.archive.segment import Segment, Stored, unpack_pairs
 from formats.archive.window import segment_by_walk
@@ -86,7 +86,7 @@ class ArchiveReader:
         header = self.header(where.offset)
         if header.kind != Kind.BLOCK or header.digest != where.digest or header.plain_size > self.block_size:
             raise Inconsistent(header.what, where.offset, "is not the block that the index wants")
-        return decode_payload(header, self.source.read_at(header.payload_offset, header.stored_size))
+        return decode_block(header, self.source.read_at(header.payload_offset, header.stored_size))
 
     def load_segment(self, checkpoint: int) -> Segment:
         """The segment of the checkpoint at an archive offset.
@@ -109,7 +109,7 @@ class ArchiveReader:
         before = [c for c in self.structure.checkpoints if c < checkpoint]
         refs = [ref for ref in self.structure.refs if ref.checkpoint == checkpoint]
         start = before[-1] if before else 0
-        return segment_by_walk(self.source, start, checkpoint, self.manifest.archive_id, refs)
+        return segment_by_walk(self.source, start, checkpoint, self.manifest.archive_id, refs, self.block_size)
 
     def _segment(self, checkpoint: int, copy: bool) -> Segment:
         header, plain = self.record(checkpoint, Kind.CHECKPOINT)
@@ -141,11 +141,15 @@ class ArchiveReader:
         return unpack_map(pieces, self.manifest.volumes[volume].size)
 
     def _map_from_segments(self, volume: int) -> ExtentList:
+        """What no span speaks of may have been in use: it counts as held, and so as lost."""
+        size, step = self.manifest.volumes[volume].size, self.block_size
         found: list[tuple[int, int]] = []
-        for _, _, spans in self._volumes[volume].ranges():
+        told: list[tuple[int, int]] = []
+        for first, end, spans in self._volumes[volume].ranges():
+            told.append((first * step, end * step))
             for span in spans:
                 found.extend(span.extents)
-        return ExtentList(found)
+        return ExtentList([*found, *ExtentList(told).complement(size)]).clip(0, size)
 
     def unreadable(self, volume: int) -> ExtentList:
         """Bytes that the source's medium did not give when the archive was made; they stand as zeros."""

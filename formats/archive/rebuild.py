@@ -132,15 +132,14 @@ def _map(found: _Walk, volume: int, size: int, spans: list[Span], problems: list
             return unpack_map([pieces[n] for n in sorted(pieces)], size)
         except FormatError:
             pass  # a piece is missing: the segments know the rest
-    text = f"The map of volume {volume} is lost; what is known of it comes from the checkpoints and records."
+    text = (
+        f"The map of volume {volume} is lost. What the checkpoints do not tell of it may have been in use: it counts "
+        "as lost where no record of it is found."
+    )
     problems.append(Problem(Severity.WARNING, "archive.map_lost", text))
-    known: list[tuple[int, int]] = [(e.start, e.end) for span in spans for e in span.extents]
-    covered = ExtentList((s.first_block, s.end_block) for s in spans if not s.overlay)
     step = found.manifest.block_size if found.manifest else 1
-    for owner, block in (*found.blocks, *found.references):
-        if owner == volume and not covered.covers(block, block + 1):
-            known.append((block * step, min((block + 1) * step, size)))
-    return ExtentList(known)
+    told = ExtentList((s.first_block * step, s.end_block * step) for s in spans if not s.overlay)
+    return ExtentList([*(e for span in spans for e in span.extents), *told.complement(size)]).clip(0, size)
 
 
 def _span(found: _Walk, volume: int, blocks: int, spans: list[tuple[int, Span]]) -> Span:

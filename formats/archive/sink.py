@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from formats.base.errors import DeviceError, Refused
+
+if sys.platform != "win32":
+    import fcntl
 
 PARTIAL = ".partial"
 _FULL = "Free some space, choose another destination, or use --split to spread over several media."
@@ -49,6 +55,9 @@ class Sink(Protocol):
     def abort(self) -> None:
         """Remove what was written."""
 
+    def keep(self) -> None:
+        """End without a commit, and leave what was written under its temporary name."""
+
     def partial_paths(self) -> list[Path]:
         """The files as they are named before the commit."""
 
@@ -79,9 +88,7 @@ class FileSink:
         self._part_start = 0
         self._synced = 0
         self._fds: list[int] = []
-        for taken in (path, part_path(path, 2)):
-            if taken.exists() or taken.is_symlink():
-                raise Refused(f"{taken} exists already.", "Choose another name: archives are never overwritten.")
+        _refuse_taken(path)
         self.next_part()
 
     def room(self, size: int) -> bool:
@@ -93,8 +100,17 @@ class FileSink:
         self._part_start = self.position
         path = partial_path(part_path(self.path, self.part))
         try:
+            self._fds.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            self.part -= 1
+            raise DeviceError(str(path), "create", 0, 0, error.errno or 0) from error
+        if not _lock(self._fds[-1]):
+            os.close(self._fds.pop())
+            self.part -= 1  # it is not ours: abort() must leave it alone
+            raise Refused(f"{path} is being written by another backup.", "Choose another name, or wait for its end.")
+        try:
             # A leftover of a run that was killed carries no claim: it is replaced.
-            self._fds.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+            os.ftruncate(self._fds[-1], 0)
         except OSError as error:
             raise DeviceError(str(path), "create", 0, 0, error.errno or 0) from error
 
@@ -138,13 +154,53 @@ class FileSink:
         self._close()
 
     def abort(self) -> None:
-        self._close()
+        # Removed before the locks go with the descriptors, else it could be the next run's. A destination that is
+        # gone keeps what it has; the error that brought us here is the one to tell.
         for path in self.partial_paths():
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
+        self._close()
+
+    def keep(self) -> None:
+        with suppress(DeviceError):
+            self.sync()
+        self._close()
 
     def _close(self) -> None:
         while self._fds:
-            os.close(self._fds.pop())
+            with suppress(OSError):  # some network file systems tell a failed write here: it was synced before
+                os.close(self._fds.pop())
+
+
+def _refuse_taken(path: Path) -> None:
+    """Refused when the archive, or any part of one of that name, is there."""
+    if path.exists() or path.is_symlink():
+        raise Refused(f"{path} exists already.", "Choose another name: archives are never overwritten.")
+    pattern = re.compile(re.escape(path.name) + r"\.\d{3,5}$")
+    try:
+        parts = sorted(entry for entry in path.parent.iterdir() if pattern.match(entry.name))
+    except OSError:
+        return  # making the file will tell
+    if parts:
+        # They would be taken for parts of the new archive.
+        raise Refused(
+            f"{parts[0]} exists already: a part of an archive of this name whose first part is missing, or of a run "
+            "that was killed while it gave its parts their names.",
+            "Choose another name, or remove what is left over.",
+        )
+
+
+def _lock(fd: int) -> bool:
+    """False when another process writes this file. Where locks are unknown (some network shares): True."""
+    if sys.platform == "win32":
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 class PipeSink:
@@ -175,6 +231,9 @@ class PipeSink:
 
     def abort(self) -> None:
         """A reader sees that the footer is missing."""
+
+    def keep(self) -> None:
+        """What was sent was sent."""
 
     def partial_paths(self) -> list[Path]:
         return []

@@ -67,9 +67,15 @@ class _Checker:
         self._refs: list[SpanRef] = []
         self._last: RecordHeader | None = None
 
-    def note(self, start: int, end: int, reason: str) -> None:
+    def note(self, start: int, end: int, reason: str, hit: tuple[int, int] | None = None) -> None:
+        """`hit`: archive bytes in which no record can be relied on.
+
+        Where bytes were cut out of an archive, a damaged record seems to reach into the good ones behind it; so of a
+        record with a good header only that header is hit.
+        """
         self.result.damage_count += 1
-        self.bad.append((start, max(end, start + 1)))
+        if hit is not None:
+            self.bad.append(hit)
         if len(self.result.damage) < _DAMAGE_KEPT:
             self.result.damage.append(Damage(start, end, reason))
 
@@ -219,18 +225,18 @@ def verify(
         results = iter(future.result())
         for item in batch:
             if isinstance(item, Gap):
-                checker.note(item.start, item.end, item.reason)
+                checker.note(item.start, item.end, item.reason, (item.start, item.end))
                 continue
             header = item.header
             checker.header(item)
             chain = checker.chain_here() if header.kind in (Kind.CHECKPOINT, Kind.FOOTER) else None
             plain, wrong = next(results)
             if wrong:
-                checker.note(header.offset, header.end, wrong)
+                checker.note(header.offset, header.end, wrong, (header.offset, header.offset + 1))
             try:
                 checker.payload(header, plain, chain)
             except FormatError as error:
-                checker.note(header.offset, header.end, str(error))
+                checker.note(header.offset, header.end, str(error), (header.offset, header.offset + 1))
             checker.result.checked_bytes = header.end
         if progress is not None:
             progress(checker.result.checked_bytes)

@@ -11,15 +11,19 @@ from formats.archive.record import RecordHeader, decode
 from formats.archive.scan import Found, walk
 from formats.archive.segment import Segment, Span, Stored
 from formats.base.errors import DeviceError, FormatError
+from formats.base.extent import ExtentList
 from formats.base.source import BlockSource
 
 _TARGET = struct.Struct("<QQII")
 
 
-def segment_by_walk(source: BlockSource, start: int, end: int, archive_id: bytes, refs: Sequence[SpanRef]) -> Segment:
+def segment_by_walk(
+    source: BlockSource, start: int, end: int, archive_id: bytes, refs: Sequence[SpanRef], block_size: int
+) -> Segment:
     """What the BLOCK and REFERENCE records in archive bytes [start, end) tell about the spans `refs`.
 
-    Zero runs, extents and unreadable ranges stood in the lost segment only: those blocks count as lost.
+    Zero runs, extents and unreadable ranges stood in the lost segment only: those blocks count as lost, and
+    all of a span as held.
     """
     last: dict[tuple[int, int], tuple[int, Stored]] = {}
     for item in walk(source, start, min(end, source.size), archive_id):
@@ -33,6 +37,7 @@ def segment_by_walk(source: BlockSource, start: int, end: int, archive_id: bytes
     spans = []
     for ref in refs:
         span = Span(ref.volume, ref.overlay, ref.first_block, ref.end_block)
+        span.extents = ExtentList([(ref.first_block * block_size, ref.end_block * block_size)])
         for (volume, block), (_, where) in sorted(last.items()):
             if volume == ref.volume and ref.first_block <= block < ref.end_block:
                 span.numbers.append(block)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def is_zero(data: bytes) -> bool:
+def is_zero(data: bytes | memoryview) -> bool:
     """True when every byte is 0 (also for no bytes at all)."""
-    # The first bytes decide nearly always; then one comparison in C.
-    return not any(data[:16]) and data == bytes(len(data))
+    # The first bytes decide nearly always; then one comparison in C, which a view does not have.
+    return not any(data[:16]) and bytes(data) == bytes(len(data))

@@ -84,6 +84,8 @@ def _detect(source: BlockSource, own: int, sizes: list[int]) -> PartitionTable:
         return _no_table(source, own)
     pair, evidence = _find_gpt(source, sizes, boot)
     own_partitions = boot is not None and boot.indicators_valid and bool(boot.used) and boot.protective is None
+    if unreadable and pair and isinstance(pair.primary.error, DeviceError):
+        evidence = True  # where the table begins nothing can be read: a sound copy at the end is what is left of it
     if pair and pair.usable and evidence and not own_partitions:
         return _gpt_table(source, pair, zero, boot, own, unreadable)
     if unreadable:

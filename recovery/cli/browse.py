@@ -15,8 +15,9 @@ from fs.findings import Log
 from fs.tree import FileTree, Node, NodeKind
 from fs.walk import read_through, resolve, shown
 from recovery.cli.exit_codes import ExitCode
-from recovery.cli.lookup import complain, finish, json_option, looking, say, tell
+from recovery.cli.lookup import complain, finish, looking, say, tell
 from recovery.cli.output import json_line
+from recovery.cli.parameters import json_option
 from recovery.engine.browse import Place, open_place, open_volume
 from recovery.engine.listing import Entry, entry_of, find, list_path, problems_of
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from recovery.engine.events import Outcome
-from recovery.engine.report import Report
+
+if TYPE_CHECKING:
+    from recovery.engine.report import Report
 
 
 class ExitCode(IntEnum):

@@ -13,8 +13,9 @@ from fs.walk import shown
 from recovery.cli.browse import streams_option
 from recovery.cli.exit_codes import ExitCode
 from recovery.cli.jobs import run_plan
-from recovery.cli.lookup import complain, finish, json_option, looking, say, tell
+from recovery.cli.lookup import complain, finish, looking, say, tell
 from recovery.cli.output import json_line
+from recovery.cli.parameters import json_option
 from recovery.engine.browse import OpenVolume, Place, VolumeInfo, open_place
 from recovery.engine.compare import Comparison, Counts
 from recovery.engine.events import Advanced, StepProgress

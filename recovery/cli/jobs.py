@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from formats.base.errors import RecoveryError, Refused
+from formats.base.errors import Refused
 from recovery.cli.exit_codes import ExitCode
-from recovery.cli.lookup import json_option, stoppable
-from recovery.cli.output import Face, JsonFace, TextFace, face, json_line
-from recovery.cli.parameters import PARTITION_PAIR, SIZE
+from recovery.cli.output import Face, JsonFace, TextFace, face, json_line, told
+from recovery.cli.parameters import PARTITION_PAIR, SIZE, json_option
+from recovery.cli.stopping import Asking, aside, stoppable
 from recovery.cli.words import plan_text
 from recovery.engine.cancel import CancelToken
 from recovery.engine.executor import execute
@@ -42,13 +42,11 @@ def run_plan(
 ) -> None:
     """Plan, let it be accepted, execute, and end the process with the right code."""
     token = CancelToken()
-    with face(as_json, to_stderr=to_stderr) as shown, stoppable(token):
-        try:
-            plan = prepare(token, shown)
-            if not accept(plan, shown):
-                sys.exit(ExitCode.OK)
-        except RecoveryError as error:
-            sys.exit(shown.error(error))
+    with face(as_json, to_stderr=to_stderr) as shown, stoppable(token), told(shown):
+        plan = aside(lambda: prepare(token, shown), token)
+        token.check()
+        if not accept(plan, shown):
+            sys.exit(ExitCode.OK)
         sys.exit(shown.finish(execute(plan, settings, shown.event, token)))
 
 
@@ -74,7 +72,15 @@ def _review(plan: Plan[Any], shown: Face, *, dry_run: bool, yes: bool) -> bool:
             "Nobody is there to accept the plan.",
             "Run it at a terminal, or look at --dry-run first and then use --yes.",
         )
-    typed = click.prompt(f"To go on, type {wanted!r} (the end of the target's serial number, or its name)", default="")
+    Asking.now = True
+    try:
+        typed = click.prompt(
+            f"To go on, type {wanted!r} (the end of the target's serial number, or its name)",
+            default="",
+            show_default=False,
+        )
+    finally:
+        Asking.now = False
     if typed.strip() != wanted:
         raise Refused(f"{typed!r} is not {wanted!r}.", "Nothing was changed. Is it the right disk?")
     return True

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-import click
 from rich.console import Console
 
 from formats.base.errors import Cancelled, RecoveryError
@@ -16,26 +14,8 @@ from formats.base.problem import Problem
 from fs.walk import shown
 from recovery.cli.exit_codes import ExitCode
 from recovery.cli.output import code_of, json_line
+from recovery.cli.stopping import stoppable
 from recovery.engine.cancel import CancelToken
-
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text.")
-
-
-@contextmanager
-def stoppable(token: CancelToken) -> Iterator[None]:
-    """Ctrl-C and SIGTERM ask the engine to stop; it leaves things clean. A second Ctrl-C ends at once."""
-
-    def stop(number: int, _: object) -> None:
-        if token.cancelled and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        token.cancel()
-
-    old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -7,8 +7,9 @@ import sys
 import click
 
 from recovery.cli.exit_codes import ExitCode
-from recovery.cli.lookup import complain, finish, json_option, looking
+from recovery.cli.lookup import complain, finish, looking
 from recovery.cli.output import json_line
+from recovery.cli.parameters import json_option
 from recovery.engine.mounting import mount as mount_source
 
 

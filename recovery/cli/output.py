@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
+import shutil
 import sys
-from typing import IO, Any
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import IO, TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+import click
 
-from formats.base.errors import Cancelled, RecoveryError, Refused
+from formats.base.errors import Cancelled, Corrupt, RecoveryError, Refused
 from recovery.cli.exit_codes import ExitCode, exit_code
 from recovery.engine.events import (
     Advanced,
@@ -29,13 +27,44 @@ from recovery.engine.events import (
     StepFinished,
     StepStarted,
 )
-from recovery.engine.report import Report
+
+if TYPE_CHECKING:  # what is slow to load waits until it is needed
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from recovery.engine.report import Report
+
+_log = logging.getLogger(__name__)
 
 
 def json_line(body: dict[str, Any], stream: IO[str]) -> None:
-    """One object, one line, at once."""
-    stream.write(json.dumps(body, ensure_ascii=True, default=str) + "\n")
-    stream.flush()
+    """One object, one line, at once. When nobody reads any more, it goes nowhere: the work is not stopped by that."""
+    try:
+        stream.write(json.dumps(body, ensure_ascii=True, default=str) + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        _silence(stream)
+
+
+def say(text: str) -> None:
+    """Text on standard output: broken between words at a terminal, whole lines where a program reads them."""
+    if sys.stdout.isatty():
+        width = max(40, shutil.get_terminal_size().columns - 1)
+        lines = []
+        for line in text.split("\n"):
+            indent = " " * (len(line) - len(line.lstrip()) + 2)
+            lines += textwrap.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False) or [""]
+        text = "\n".join(lines)
+    click.echo(text)
+
+
+def _silence(stream: IO[str]) -> None:
+    """From now on everything that is written there disappears, also what the interpreter flushes at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, stream.fileno())
+    finally:
+        os.close(nowhere)
 
 
 class JsonFace:
@@ -48,7 +77,7 @@ class JsonFace:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stream.flush()
+        """Every line was flushed when it was written."""
 
     def event(self, event: Event) -> None:
         if not isinstance(event, JobFinished):
@@ -88,8 +117,32 @@ class TextFace:
     """A progress bar with rate and time left, warnings as they come, and the report at the end."""
 
     def __init__(self, stream: IO[str]) -> None:
-        self.console = Console(file=stream, highlight=False, soft_wrap=False)
-        self._progress = Progress(
+        self._stream = stream
+        self._task: TaskID | None = None
+
+    @cached_property
+    def console(self) -> Console:
+        from rich.console import Console
+
+        class QuietConsole(Console):
+            def on_broken_pipe(self) -> None:
+                """Of rich: would end the program, and with it a restore that is under way."""
+                _silence(self.file)
+
+        return QuietConsole(file=self._stream, highlight=False, soft_wrap=False)
+
+    @cached_property
+    def _progress(self) -> Progress:
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        return Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=16),
             DownloadColumn(binary_units=True),
@@ -98,13 +151,18 @@ class TextFace:
             console=self.console,
             transient=True,
         )
-        self._task: TaskID | None = None
 
     def __enter__(self) -> TextFace:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self._stop_progress()
+
+    def _stop_progress(self) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+            self._task = None
+            self._progress.stop()
 
     def look(self, text: str) -> None:
         if self.console.is_terminal:
@@ -130,13 +188,10 @@ class TextFace:
             self._task = self._progress.add_task(f"{event.step}/{event.steps}", total=event.bytes_total or None)
 
     def _end(self, event: StepFinished) -> None:
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-            self._task = None
-            self._progress.stop()
+        self._stop_progress()
 
     def finish(self, report: Report) -> ExitCode:
-        self._progress.stop()
+        self._stop_progress()
         good = report.outcome is Outcome.OK
         self.console.print()
         headline, _, rest = report.to_text().partition("\n")
@@ -145,7 +200,7 @@ class TextFace:
         return exit_code(report)
 
     def error(self, error: RecoveryError) -> ExitCode:
-        self._progress.stop()
+        self._stop_progress()
         code = code_of(error)
         word = {ExitCode.REFUSED: "Refused", ExitCode.CANCELLED: "Stopped"}.get(code, "Failed")
         self.console.print(f"{word}: {error}", style="bold red", markup=False)
@@ -163,8 +218,26 @@ def face(as_json: bool, *, to_stderr: bool = False) -> Face:
     return JsonFace(stream) if as_json else TextFace(stream)
 
 
+@contextmanager
+def told(shown: Face) -> Iterator[None]:
+    """Whatever ends the block, the face tells it in words and the process ends with the right code."""
+    try:
+        yield
+    except RecoveryError as error:
+        sys.exit(shown.error(error))
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(shown.error(Cancelled("Stopped on request.")))
+    except Exception as error:
+        _log.exception("internal error")
+        fault = RecoveryError(f"Internal error: {type(error).__name__}: {error}")
+        fault.advice = "This is a fault of Jurymast. Please report it with the log."
+        sys.exit(shown.error(fault))
+
+
 def code_of(error: RecoveryError) -> ExitCode:
     """For an error before the job began."""
     if isinstance(error, Refused):
         return ExitCode.REFUSED
+    if isinstance(error, Corrupt):  # only archives are refused for being damaged; disks are looked at as they are
+        return ExitCode.DAMAGED
     return ExitCode.CANCELLED if isinstance(error, Cancelled) else ExitCode.FAILED

@@ -1,4 +1,4 @@
-"""Types of command-line parameters."""
+"""Parameters that several commands share, and their types."""
 
 from __future__ import annotations
 
@@ -41,3 +41,5 @@ class _PartitionPair(click.ParamType[tuple[int, int | None]]):
 
 SIZE = _Size()
 PARTITION_PAIR = _PartitionPair()
+
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON, one object a line, instead of text.")

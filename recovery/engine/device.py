@@ -19,7 +19,15 @@ from recovery.engine.identity import ABSENT, DeviceIdentity, identify
 from recovery.engine.storage import Storage
 from recovery.engine.usage import advice_for, busy, refuse_held, refuse_mounted
 
-__all__ = ["DeviceSource", "DeviceTarget", "WriteTicket", "open_source", "open_target"]
+__all__ = [
+    "DeviceSource",
+    "DeviceTarget",
+    "WriteTicket",
+    "is_read_only",
+    "open_source",
+    "open_target",
+    "write_protected",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +85,26 @@ def _open_device(identity: DeviceIdentity, create_size: int | None) -> DeviceTar
     if create_size is not None and create_size != identity.size:
         raise Refused(f"{identity.path} is a device of {identity.size} bytes and cannot be made {create_size}.")
     storage = Storage()
-    folder = sysblock.folder_of(identity.dev)
-    if folder is not None and sysblock.number(folder, "ro"):
-        raise _write_protected(identity)
+    if is_read_only(identity):
+        raise write_protected(identity)
     refuse_mounted(identity, storage, writable_only=False)
     refuse_held(identity, storage)
     fd = _open(identity, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
     try:
         lock(fd, identity)
         if blkdev.read_only(fd):
-            raise _write_protected(identity)
+            raise write_protected(identity)
         _same(fd, identity)
     except BaseException:
         os.close(fd)
         raise
     return DeviceTarget(fd, identity)
+
+
+def is_read_only(identity: DeviceIdentity) -> bool:
+    """Whether the kernel lets nobody write to this device."""
+    folder = sysblock.folder_of(identity.dev) if identity.is_block else None
+    return folder is not None and sysblock.number(folder, "ro") != 0
 
 
 def _open_file(planned: DeviceIdentity, create_size: int | None, resize: bool) -> DeviceTarget:
@@ -162,7 +175,7 @@ def _open(identity: DeviceIdentity, flags: int) -> int:
         if number == errno.EBUSY:
             raise busy(identity) from error
         if number == errno.EROFS and writing and identity.is_block:
-            raise _write_protected(identity) from error
+            raise write_protected(identity) from error
         if number in (errno.EEXIST, errno.ELOOP):
             refuse_moved(identity.path, [f"something appeared under its name ({os.strerror(number)})"])
         raise DeviceError(identity.path, "open", 0, 0, number, advice_for(number)) from error
@@ -181,7 +194,8 @@ def _same(fd: int, identity: DeviceIdentity) -> None:
         refuse_moved(identity.path, ["it was replaced or resized while it was opened"])
 
 
-def _write_protected(identity: DeviceIdentity) -> Refused:
+def write_protected(identity: DeviceIdentity) -> Refused:
+    """The refusal for a target that cannot be written."""
     return Refused(
         f"{identity.path} is read-only.",
         "Check the switch on the card or adapter. If it was made read-only by the system: blockdev --setrw "

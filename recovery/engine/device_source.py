@@ -9,14 +9,15 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from formats.base.errors import DeviceError, Refused, Truncated
+from formats.base.errors import DeviceError, RecoveryError, Refused, Truncated
 from formats.base.extent import ExtentBuilder, ExtentList
 from formats.base.source import check_range
 from formats.base.units import MiB, align_down, align_up
-from recovery.engine.identity import DeviceIdentity
+from recovery.engine.identity import DeviceIdentity, identify
 from recovery.engine.usage import advice_for
 
 _DIRECT_LIMIT = 16 * MiB  # of one read around the cache; callers step sector by sector
+_CLOSE_PATIENCE = 1.0  # seconds
 
 
 class DeviceSource:
@@ -28,6 +29,7 @@ class DeviceSource:
         self.size = identity.size
         self.sector_size = identity.logical_sector
         self._fd = fd
+        self._first_good = self._last_good = -1  # offsets of reads that the medium answered
         self._direct_fd = -1
         self._direct_lock = threading.Lock()
 
@@ -54,10 +56,14 @@ class DeviceSource:
 
     def _pread(self, offset: int, length: int) -> bytes:
         try:
-            return os.pread(self._fd, length, offset)
+            data = os.pread(self._fd, length, offset)
         except OSError as error:
             number = error.errno or 0
             raise DeviceError(self.name, "read", offset, length, number, advice_for(number)) from error
+        self._last_good = offset
+        if self._first_good < 0:
+            self._first_good = offset
+        return data
 
     def read_direct(self, offset: int, length: int) -> bytes:
         """As read_at, but around the page cache, whole sectors at a time: for weak places and mounted devices.
@@ -134,6 +140,29 @@ class DeviceSource:
         """Let the kernel forget what it cached of the range, so that imaging a disk does not empty all caches."""
         os.posix_fadvise(self._fd, offset, length, os.POSIX_FADV_DONTNEED)
 
+    def check_present(self) -> None:
+        """To be asked when something could not be read: a disk that is gone looks like one full of bad sectors.
+
+        Raises DeviceError (ENODEV) when it is not there any more, or does not even give what it gave before.
+        """
+        try:
+            moved = self.identity.differences(identify(self.name))
+        except RecoveryError as error:
+            moved = [str(error)]
+        given = {align_down(at, self.sector_size) for at in (self._first_good, self._last_good) if at >= 0}
+        if not moved and given and not any(self._gives(at) for at in given):
+            moved = ["it does not even give what it gave before"]
+        if moved:
+            advice = f"The disk is gone: {'; '.join(moved)}. Check its cable and power, then start again."
+            raise DeviceError(self.name, "read", 0, 0, errno.ENODEV, advice)
+
+    def _gives(self, offset: int) -> bool:
+        try:
+            self.read_direct(offset, min(self.sector_size, self.size - offset))
+        except DeviceError:
+            return False
+        return True
+
     def check_size(self) -> None:
         """Raise Refused when the medium is not as long any more as it was when it was opened."""
         now = self._current_size()
@@ -157,11 +186,16 @@ class DeviceSource:
         )  # fmt: skip
 
     def close(self) -> None:
-        with self._direct_lock:
+        """Gives up the device; not when a direct read hangs in it: the end of the process does it then."""
+        if not self._direct_lock.acquire(timeout=_CLOSE_PATIENCE):
+            return
+        try:
             for fd in (self._fd, self._direct_fd):
                 if fd >= 0:
                     os.close(fd)
             self._fd = self._direct_fd = -1
+        finally:
+            self._direct_lock.release()
 
     def __enter__(self) -> Self:
         return self

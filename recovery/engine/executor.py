@@ -35,7 +35,7 @@ def execute(plan: Plan[Any], settings: Settings, sink: EventSink, cancel: Cancel
     try:
         _RUNNERS[plan.job](plan, job)
     except Cancelled as error:
-        report.outcome, report.error = Outcome.CANCELLED, _stopped(plan, str(error))
+        report.outcome, report.error = Outcome.CANCELLED, str(error)
     except Refused as error:
         report.outcome, report.error, report.advice = Outcome.REFUSED, str(error), error.advice
     except RecoveryError as error:
@@ -48,18 +48,11 @@ def execute(plan: Plan[Any], settings: Settings, sink: EventSink, cancel: Cancel
         report.advice = "This is a fault of Jurymast. Please report it with the log."
     if report.outcome in (Outcome.FAILED, Outcome.CANCELLED, Outcome.REFUSED):
         report.checked = False
-        if plan.destructive and report.outcome is Outcome.FAILED:
-            report.advice = (report.advice + " The target has no valid partition table or boot sectors now.").strip()
+        if report.outcome is Outcome.REFUSED and plan.destructive and job.aftermath:
+            report.outcome = Outcome.FAILED  # something was changed before
+        report.aftermath = job.aftermath or ("The target was not changed." if plan.destructive else "")
     report.seconds = time.monotonic() - started
     if plan.job == "backup" and report.outcome in (Outcome.OK, Outcome.LOSSES):
         backup.save_report(job, plan)
     sink(JobFinished(report.outcome, report.to_json()))
     return report
-
-
-def _stopped(plan: Plan[Any], text: str) -> str:
-    if plan.destructive:
-        return f"{text} The target is incomplete: it has no valid partition table or boot sectors."
-    if plan.job == "extract":
-        return f"{text} What was complete is there; nothing half-made was left."
-    return f"{text} Nothing was left behind."

@@ -1,4 +1,4 @@
-"""Putting volumes on a target: unused space first, data, the first block of each volume last, then a read-back.
+"""Putting volumes on a target: unused space first, data, a read-back, and the first block of each volume last.
 
 The first block (boot sector, superblock) makes a volume what it is; until it is written, an interrupted job leaves
 something that looks blank, not something that looks whole.
@@ -6,6 +6,7 @@ something that looks blank, not something that looks whole.
 
 from __future__ import annotations
 
+import errno
 import struct
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from blake3 import blake3
 from formats.base.errors import Corrupt, DeviceError, FormatError
 from formats.base.extent import ExtentList
 from formats.base.target import BlockTarget
-from formats.base.units import MiB
+from formats.base.units import MiB, align_down
 from formats.base.zeros import is_zero
 from recovery.engine.cancel import CancelToken
 from recovery.engine.events import StepProgress
@@ -25,16 +26,21 @@ from recovery.engine.plan import Placement, Unused
 _LEDGER = struct.Struct("<QQ16s")
 _LEDGER_MEMORY = 16 * MiB
 _JOIN = 4 * MiB
-_SMALLEST = 4096
+MAX_SECTOR = 4096  # bytes; around a bad place areas are read in pieces of this size, and then of 512
 
 
 class Piece(NamedTuple):
-    """Bytes of a volume from `start`: `data`, or `length` zeros (data None). `lost`: zeros in place of what is gone."""
+    """Bytes of a volume from `start`: `data`, or `length` zeros (data None). `lost`: zeros in place of what is gone.
+
+    `digest`: BLAKE3 of `data` where it is known already, else b"". `written`: it is on the target (data None then).
+    """
 
     start: int
     length: int
     data: bytes | None
     lost: bool = False
+    digest: bytes = b""
+    written: bool = False
 
 
 class Imprinter:
@@ -47,8 +53,9 @@ class Imprinter:
         """`fresh`: everything on the target reads as zeros now (a file that was just made)."""
         self._target, self._fresh, self._keep = target, fresh, keep_ledger
         self._ledger = tempfile.SpooledTemporaryFile(max_size=_LEDGER_MEMORY)  # noqa: SIM115 - closed in close()
-        self._deferred: list[tuple[int, bytes | None, int]] = []
+        self._deferred: list[tuple[int, Piece]] = []
         self._zero_from = self._zero_to = 0
+        self._entries = 0
         self.written = 0
 
     def close(self) -> None:
@@ -63,22 +70,38 @@ class Imprinter:
         elif unused is Unused.ZERO:
             self._target.zero(placement.offset, placement.room)
 
-    def put(self, placement: Placement, piece: Piece) -> None:
-        """Write a piece; the volume's first one is kept for settle()."""
-        if piece.start == 0:
-            self._deferred.append((placement.offset, piece.data, piece.length))
-            return
-        self._write(placement.offset + piece.start, piece.data, piece.length)
+    def write_ahead(self, placement: Placement, piece: Piece) -> Piece:
+        """Write a piece's data now, from any thread; put() has to follow, in order, with the piece that is returned.
 
-    def _write(self, offset: int, data: bytes | None, length: int) -> None:
-        if data is None:
-            self._zero(offset, length)
-        else:
+        Where the data were made they are still in the processor's cache. The volume's first piece has to wait.
+        """
+        if piece.data is None or piece.start == 0:
+            return piece
+        self._target.write_at(placement.offset + piece.start, piece.data)
+        digest = piece.digest if piece.digest or not self._keep else blake3(piece.data).digest(16)
+        return Piece(piece.start, piece.length, None, digest=digest, written=True)
+
+    def put(self, placement: Placement, piece: Piece) -> None:
+        """Write a piece, unless that was done; the volume's first one is kept for settle()."""
+        if piece.start == 0:
+            self._deferred.append((placement.offset, piece))
+            return
+        self._write(placement.offset + piece.start, piece)
+
+    def _write(self, offset: int, piece: Piece) -> None:
+        data, digest = piece.data, piece.digest[:16]
+        if data is not None:
             self._target.write_at(offset, data)
-            self.written += len(data)
+            if self._keep and not digest:
+                digest = blake3(data).digest(16)
+        elif not piece.written:
+            self._zero(offset, piece.length)
+            digest = bytes(16)
+        if data is not None or piece.written:
+            self.written += piece.length
         if self._keep:
-            digest = b"" if data is None else blake3(data).digest(16)
-            self._ledger.write(_LEDGER.pack(offset, length, digest.ljust(16, b"\0")))
+            self._ledger.write(_LEDGER.pack(offset, piece.length, digest))
+            self._entries += 1
 
     def _zero(self, offset: int, length: int) -> None:
         """Neighbours become one request."""
@@ -100,24 +123,32 @@ class Imprinter:
     def settle(self) -> None:
         """Write the first blocks, after everything else is on the medium."""
         self.flush()
-        for offset, data, length in self._deferred:
-            self._write(offset, data, length)
+        for offset, piece in self._deferred:
+            self._write(offset, piece)
         self._deferred.clear()
         self.flush()
 
-    def entries(self) -> Iterator[tuple[int, int, bytes]]:
-        """(offset, length, digest or 16 zero bytes for zeros) of all that was written, in order."""
-        self._ledger.seek(0)
+    @property
+    def count(self) -> int:
+        """How many entries the ledger has."""
+        return self._entries
+
+    def entries(self, since: int = 0) -> Iterator[tuple[int, int, bytes]]:
+        """(offset, length, digest or 16 zero bytes for zeros) of what was written, in order, from entry `since`."""
+        self._ledger.seek(since * _LEDGER.size)
         while True:
             data = self._ledger.read(_LEDGER.size * 4096)
             if not data:
                 return
             yield from _LEDGER.iter_unpack(data)
 
-    def check(self, progress: StepProgress, cancel: CancelToken) -> None:
-        """Read everything back from the medium. Raises Corrupt at the first place that differs, DeviceError."""
+    def check(self, progress: StepProgress, cancel: CancelToken, *, since: int = 0) -> None:
+        """Read everything back from the medium, or what the ledger has from entry `since`.
+
+        Raises Corrupt at the first place that differs, DeviceError.
+        """
         nothing = bytes(16)
-        for offset, length, digest in self.entries():
+        for offset, length, digest in self.entries(since):
             cancel.check()
             step = _JOIN if digest == nothing else length  # data pieces are a batch at most
             for start in range(offset, offset + length, step):
@@ -139,27 +170,31 @@ def copy_areas(
 ) -> ExtentList:
     """Bytes of the disk outside of its partitions, from `read(offset, length)`, to the same places.
 
-    Returns what could not be read: those bytes become zeros.
+    Returns what could not be read: those bytes become zeros. Raises DeviceError (ENODEV) when the source is gone.
     """
     lost: list[tuple[int, int]] = []
     for start, end in areas:
         for at in range(start, end, MiB):
-            size = min(MiB, end - at)
-            try:
-                data = read(at, size)
-            except (FormatError, DeviceError):
-                data = _read_around(read, at, size, lost)
-            imprinter.put(whole, Piece(at, size, None if is_zero(data) else data))
+            data = _read_around(read, at, min(MiB, end - at), lost)
+            imprinter.put(whole, Piece(at, len(data), None if is_zero(data) else data))
     return ExtentList(lost)
 
 
 def _read_around(read: Callable[[int, int], bytes], start: int, size: int, lost: list[tuple[int, int]]) -> bytes:
+    """In smaller and smaller pieces that end at multiples of their size: what is lost takes no neighbour with it."""
+    try:
+        return read(start, size)
+    except (FormatError, DeviceError) as error:
+        if isinstance(error, DeviceError) and error.errno == errno.ENODEV:
+            raise
+    step = MAX_SECTOR if size > MAX_SECTOR else 512
+    if size <= 512:
+        lost.append((start, start + size))
+        return bytes(size)
     pieces = []
-    for at in range(start, start + size, _SMALLEST):
-        length = min(_SMALLEST, start + size - at)
-        try:
-            pieces.append(read(at, length))
-        except (FormatError, DeviceError):
-            pieces.append(bytes(length))
-            lost.append((at, at + length))
+    at, end = start, start + size
+    while at < end:
+        stop = min(end, align_down(at, step) + step)
+        pieces.append(_read_around(read, at, stop - at, lost))
+        at = stop
     return b"".join(pieces)

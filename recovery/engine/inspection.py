@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from formats.base.errors import DeviceError
 from formats.base.extent import Extent, ExtentList
-from formats.base.problem import Problem
+from formats.base.problem import Problem, Severity
 from formats.base.source import BlockSource, Window
 from formats.base.units import MiB
 from formats.table.detect import read_table
-from formats.table.model import Partition, PartitionTable, Scheme
+from formats.table.model import Partition, PartitionTable, Provenance, Scheme
 from fs.registry import Content, identify_volume
 from recovery.engine.usedmap import VolumeMap, volume_map
 
@@ -104,10 +105,10 @@ def inspect_source(
 ) -> DiskReport:
     """Look at a disk or volume. `numbers`: only these partitions are looked into (all are listed in the table).
 
-    `follow`: see usedmap.volume_map(). `on_volume` is told what is looked at, `check` may raise Cancelled. Raises
-    DeviceError when not even the table's place can be read; damage inside becomes Problems.
+    `follow`: see usedmap.volume_map(). `on_volume` is told what is looked at, `check` may raise Cancelled. What is
+    damaged or cannot be read becomes Problems. Raises Unsupported for sector sizes that no table has.
     """
-    table = read_table(source)
+    table = _without_empty_mbr(_table(source))
     volumes = []
     if table.scheme is Scheme.NONE:
         volumes.append(
@@ -122,6 +123,31 @@ def inspect_source(
         ]
         areas = disk_areas(table)
     return DiskReport(source.name, source.size, table.sector_size, table, tuple(volumes), areas)
+
+
+def _table(source: BlockSource) -> PartitionTable:
+    try:
+        return read_table(source)
+    except DeviceError as error:
+        # The first sector of a disk that is going to be saved is no reason to give up all others.
+        text = f"It cannot be told how this disk is divided: its table cannot be read ({error}). All of it is stored."
+        problem = Problem(Severity.ERROR, "table.unreadable", text, error.offset)
+        return PartitionTable(
+            Scheme.NONE, source.sector_size, source.size, "", Provenance.PRIMARY, (), (problem,), ()
+        )  # fmt: skip
+
+
+def _without_empty_mbr(table: PartitionTable) -> PartitionTable:
+    """An MBR that lists nothing says nothing about the disk either.
+
+    Boot code in front of a file system that our table reader does not know looks the same, and of a large gap only
+    the edges are imaged; so such a disk is one volume, and whatever it holds is stored.
+    """
+    if table.scheme is not Scheme.MBR or table.partitions or table.containers:
+        return table
+    text = "the MBR lists no partitions: the disk is taken as one volume"
+    problem = Problem(Severity.INFO, "mbr.empty", text, 446)
+    return replace(table, scheme=Scheme.NONE, disk_id="", regions=(), problems=(*table.problems, problem))
 
 
 def _volume(

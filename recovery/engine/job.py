@@ -27,6 +27,7 @@ class Job:
     def __init__(self, plan: Plan[object], settings: Settings, sink: EventSink, cancel: CancelToken) -> None:
         self.settings, self.sink, self.cancel = settings, sink, cancel
         self.report = Report(plan.job, plan.title, plan.plan_id)
+        self.aftermath = ""  # what became of the target or archive, when the job does not end well; '': nothing did
         self._plan = plan
         self._step = 0
         self._stalled = 0.0

@@ -11,7 +11,7 @@ from formats.base.errors import RecoveryError, Refused
 from formats.base.source import FileSource
 from recovery.engine.activity import write_mark
 from recovery.engine.cancel import CancelToken
-from recovery.engine.device import open_source
+from recovery.engine.device import is_read_only, open_source, write_protected
 from recovery.engine.identity import ABSENT, DeviceIdentity, identify
 from recovery.engine.inspection import DiskReport, inspect_source
 from recovery.engine.inventory import Overlap, holds_path, mounts_of, same_thing
@@ -114,6 +114,8 @@ def look_at_target(path: str, on_look: OnLook = _quiet) -> TargetFacts:
         raise Refused(
             f"{path} is empty (0 bytes).", "Remove it, so that it is made in the right size, or choose another."
         )
+    if is_read_only(identity):
+        raise write_protected(identity)
     with open_source(path) as source:
         report = inspect_source(source, with_map=False, on_volume=on_look)
     return TargetFacts(identity, report)

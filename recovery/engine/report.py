@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,10 @@ class VolumeResult:
 
 @dataclass(slots=True)
 class Report:
-    """`numbers`: figures of the job by name, bytes or counts. `started`, `seconds`: wall clock."""
+    """`numbers`: figures of the job by name, bytes or counts. `started`, `seconds`: wall clock.
+
+    `error`: why it did not end well; `aftermath`: what that left behind; `advice`: what to do.
+    """
 
     job: str
     title: str
@@ -75,6 +79,7 @@ class Report:
     damaged_archive: bool = False
     error: str = ""
     advice: str = ""
+    aftermath: str = ""
     started: float = field(default_factory=time.time)
     seconds: float = 0.0
     volumes: list[VolumeResult] = field(default_factory=list)
@@ -104,6 +109,7 @@ class Report:
             "checked": self.checked,
             "damaged_archive": self.damaged_archive,
             "error": self.error,
+            "aftermath": self.aftermath,
             "advice": self.advice,
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
             "seconds": round(self.seconds, 1),
@@ -118,8 +124,7 @@ class Report:
         lines = [self.headline, "", self.title]
         if self.error:
             lines += ["", self.error]
-        if self.advice:
-            lines.append(self.advice)
+        lines += [text for text in (self.aftermath, self.advice) if text]
         lines.append("")
         for volume in self.volumes:
             lines.append(f"  {volume.title}: {volume.proof}")
@@ -149,8 +154,13 @@ class Report:
 def _write(path: Path, text: str) -> None:
     """Whole or not at all."""
     temporary = path.with_name(path.name + ".new")
-    with temporary.open("w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise

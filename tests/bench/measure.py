@@ -6,7 +6,8 @@ import os
 import shlex
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -66,6 +67,15 @@ def _start(argvs: list[list[str]], first: IO[bytes], last: IO[bytes], said: IO[b
             reading = process.stdout
         running.append(process)
     return running
+
+
+def apart(work: Callable[..., int], *arguments: object) -> int:
+    """work(*arguments) in a process of its own; what it returns.
+
+    The kernel counts the memory that a parent had against the children that it starts: it has to stay small.
+    """
+    with ProcessPoolExecutor(1) as pool:
+        return pool.submit(work, *arguments).result()
 
 
 def median(costs: Sequence[Cost]) -> Cost:

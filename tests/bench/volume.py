@@ -40,16 +40,18 @@ def _copy(source: Path, target: Path) -> None:
             writing.write(data)
 
 
-def make_big_ext4(image: Path) -> None:
-    """15 TiB, empty, as mke2fs makes it: some 220 MB of metadata."""
+def make_big_ext4(image: Path) -> int:
+    """15 TiB, empty, as mke2fs makes it: some 220 MB of metadata. Its size in bytes."""
     _sparse(image, 15 << 40)
     call("mke2fs", "-q", "-F", "-t", "ext4", "-E", "lazy_itable_init=1,lazy_journal_init=1", image)
+    return image.stat().st_size
 
 
-def make_big_ntfs(image: Path) -> None:
-    """8 TiB, empty: 256 MiB of $Bitmap."""
+def make_big_ntfs(image: Path) -> int:
+    """8 TiB, empty: 256 MiB of $Bitmap. Its size in bytes."""
     _sparse(image, 8 << 40)
     call("mkntfs", "-F", "-Q", "-q", "-c", "4096", "-p", "2048", "-H", "255", "-S", "63", image)
+    return image.stat().st_size
 
 
 def _sparse(image: Path, size: int) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.support.tools import loop_device, need, need_root, run
 
 SECTOR = 512
+_servers: dict[Path, subprocess.Popen[bytes]] = {}
 
 
 @contextmanager
@@ -39,7 +40,7 @@ def bad_sectors(image: Path, bad: Sequence[tuple[int, int]], scratch: Path, *, d
     filters = ["--filter=delay"] if delay_ms else []
     options = [f"rdelay={delay_ms}ms"] if delay_ms else []
     plugin = ["file", str(image), f"ddrescue-mapfile={mapfile}", *options]
-    with _nbdfuse(["nbdkit", "-r", *filters, "--filter=ddrescue", *plugin], scratch) as path:
+    with served(["nbdkit", "-r", *filters, "--filter=ddrescue", *plugin], scratch) as path:
         yield path
 
 
@@ -79,7 +80,7 @@ def failing_writes(image: Path, after: int, scratch: Path, *, error: str = "ENOS
         f"pwrite={pwrite}",
         f"flush=sync {disk}",
     ]
-    with _nbdfuse(["nbdkit", "eval", *methods], scratch) as path:
+    with served(["nbdkit", "eval", *methods], scratch) as path:
         yield path
 
 
@@ -96,7 +97,49 @@ def failing_writes_device(
 
 
 @contextmanager
-def _nbdfuse(server: list[str], scratch: Path) -> Iterator[Path]:
+def hanging(image: Path, scratch: Path, *, bad: tuple[int, int] | None = None) -> Iterator[tuple[Path, Path]]:
+    """A read-only file with the content of `image`, and a switch: while that file exists, reads do not return.
+
+    Once one hangs, a file "hang.now" appears beside the switch.
+
+    `bad`: a range of bytes; reads that touch it give EIO when they are of 4 KiB or more, and only smaller ones,
+    which go around the page cache, hang.
+    """
+    switch, disk = scratch / "hang", shlex.quote(str(image))
+    place = shlex.quote(str(switch))
+    hang = f"while [ -e {place} ]; do touch {place}.now; sleep 0.05; done; "
+    if bad is not None:
+        touched = f"[ $4 -lt {bad[1]} ] && [ $(($4 + $3)) -gt {bad[0]} ]"
+        hang = f"if {touched}; then if [ $3 -ge 4096 ]; then echo 'EIO bad' >&2; exit 1; fi; {hang} fi; "
+    pread = f"{hang}dd if={disk} iflag=skip_bytes,count_bytes,fullblock skip=$4 count=$3 bs=1M status=none"
+    with served(["nbdkit", "-r", "eval", f"get_size=echo {image.stat().st_size}", f"pread={pread}"], scratch) as path:
+        try:
+            yield path, switch
+        finally:
+            switch.unlink(missing_ok=True)
+
+
+@contextmanager
+def lying(image: Path, at: int, scratch: Path) -> Iterator[Path]:
+    """A file over `image` that takes every write and says that all is well, but byte `at` is always stored as 0x5A."""
+    disk = shlex.quote(str(image))
+    pwrite = (
+        f"dd of={disk} oflag=seek_bytes seek=$4 bs=1M conv=notrunc status=none; "
+        f"printf Z | dd of={disk} oflag=seek_bytes seek={at} bs=1 conv=notrunc status=none"
+    )
+    methods = [
+        f"get_size=echo {image.stat().st_size}",
+        f"pread=dd if={disk} iflag=skip_bytes,count_bytes,fullblock skip=$4 count=$3 bs=1M status=none",
+        f"pwrite={pwrite}",
+        f"flush=sync {disk}",
+    ]
+    with served(["nbdkit", "eval", *methods], scratch) as path:
+        yield path
+
+
+@contextmanager
+def served(server: list[str], scratch: Path) -> Iterator[Path]:
+    """What an nbdkit command line serves, as a file below `scratch`. See vanish()."""
     need_root()
     need("nbdkit", "nbdfuse", "fusermount3", "setpriv")
     folder = scratch / "faulty"
@@ -106,16 +149,27 @@ def _nbdfuse(server: list[str], scratch: Path) -> Iterator[Path]:
     with log.open("wb") as output:
         # The kernel sends SIGTERM when the test run dies, and nbdfuse unmounts and ends its nbdkit then.
         process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "TERM", "nbdfuse", path, "[", *server, "]"], stdout=output, stderr=output
+            ["setpriv", "--pdeathsig", "TERM", "nbdfuse", path, "[", server[0], "--exit-with-parent", *server[1:], "]"],
+            stdout=output,
+            stderr=output,
         )
         try:
             deadline = time.monotonic() + 20
             while not path.exists():
                 assert process.poll() is None and time.monotonic() < deadline, log.read_text(errors="replace")
                 time.sleep(0.02)
+            _servers[path] = process
             yield path
         finally:
+            _servers.pop(path, None)
             _end(process, folder)
+
+
+def vanish(path: Path) -> None:
+    """The file behind `path` (from served() or what is built on it) goes away, as a disk that is pulled out."""
+    process = _servers[path]
+    process.kill()
+    process.wait()
 
 
 def _end(process: subprocess.Popen[bytes], folder: Path) -> None:

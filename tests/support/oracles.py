@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,15 +77,20 @@ def ntfs_mounted(image: Path, where: Path, options: str) -> Iterator[Path]:
     need("ntfs-3g")
     need_root()
     argv = ["ntfs-3g", "-o", f"{options},no_detach", str(image), str(where)]
-    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as server:
+    # A file for its complaints: nobody reads a pipe while it runs, and of a damaged volume it has a lot to say.
+    with (
+        tempfile.TemporaryFile() as told,
+        subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=told) as server,
+    ):
         try:
             deadline = time.monotonic() + 20
             while not where.is_mount() and server.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.01)
             if not where.is_mount():
                 server.terminate()
-                _, told = server.communicate(timeout=20)
-                raise AssertionError(f"ntfs-3g did not mount {image}: {told.decode(errors='replace')}")
+                server.wait(timeout=20)
+                told.seek(0)
+                raise AssertionError(f"ntfs-3g did not mount {image}: {told.read().decode(errors='replace')}")
             yield where
         finally:
             for _ in range(50):
@@ -94,4 +100,4 @@ def ntfs_mounted(image: Path, where: Path, options: str) -> Iterator[Path]:
                 time.sleep(0.05)
             else:
                 server.terminate()
-            server.communicate(timeout=60)
+            server.wait(timeout=60)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 from formats.base.extent import ExtentList
 
 _STEP = 1 << 20
+_SECTOR = 512
 
 
 def data_of(path: Path) -> ExtentList:
@@ -58,21 +58,23 @@ def first_stray(path: Path, allowed: ExtentList) -> int | None:
 
 
 def differing(one: Path, other: Path) -> ExtentList:
-    """Every byte in which two files of one size differ."""
+    """Every sector in which two files of one size differ."""
     assert one.stat().st_size == other.stat().st_size
 
-    def pairs() -> Iterator[tuple[int, int]]:
-        with ExitStack() as stack:
-            a, b = (stack.enter_context(path.open("rb")).fileno() for path in (one, other))
+    def sectors() -> Iterator[tuple[int, int]]:
+        with one.open("rb") as a, other.open("rb") as b:
             for start, end in data_of(one).union(data_of(other)):
-                for at in range(start, end, 4096):
-                    left, right = os.pread(a, min(4096, end - at), at), os.pread(b, min(4096, end - at), at)
+                for at in range(start, end, _STEP):
+                    size = min(_STEP, end - at)
+                    left, right = os.pread(a.fileno(), size, at), os.pread(b.fileno(), size, at)
                     if left != right:
                         yield from (
-                            (at + i, at + i + 1) for i, (x, y) in enumerate(zip(left, right, strict=True)) if x != y
+                            (at + i, at + i + _SECTOR)
+                            for i in range(0, size, _SECTOR)
+                            if left[i : i + _SECTOR] != right[i : i + _SECTOR]
                         )
 
-    return ExtentList(pairs())
+    return ExtentList(sectors())
 
 
 def copy(source: Path, target: Path) -> Path:

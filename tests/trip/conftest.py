@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pickle
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.support import ext_images, fat_images, ntfs_images, raw_images, table_images
+from tests.support.scene import Scene, make_disk
 from tests.support.tools import need_root
-from tests.trip.engine import Image
+from tests.trip.engine import Image, Scenes
 from tests.trip.patient import Patient
 
 AREAS: dict[str, dict[str, Callable[[Path], None]]] = {
@@ -56,6 +59,25 @@ def image(shelf: Path) -> Image:
         if area == "ntfs":
             need_root()
         return once(shelf, f"{area}-{name}", AREAS[area][name])
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def scene(shelf: Path) -> Scenes:
+    """scene(scheme, sector_size): a whole disk; see tests/support/scene.py."""
+
+    def get(scheme: str, sector_size: int = 512) -> Scene:
+        need_root()
+        name = f"disk-{scheme}-{sector_size}"
+
+        def make(path: Path) -> None:
+            made = make_disk(path, scheme=scheme, sector_size=sector_size)
+            (shelf / f"{name}.scene").write_bytes(pickle.dumps(made))
+
+        path = once(shelf, name, make)
+        made: Scene = pickle.loads((shelf / f"{name}.scene").read_bytes())
+        return replace(made, path=path)
 
     return get
 

@@ -23,6 +23,7 @@ _OPENERS: dict[str, Callable[[Path], AbstractContextManager[IO[bytes]]]] = {
 READABLE = (
     "tables/*", "ntfs/*", "fat/*", "exfat/*", "ext/*.ext4", "detect/util-linux/*.img.xz", "bitlocker/*",
 )  # fmt: skip
+HEAD_OF_A_DISK = "tables/gpt_hybrid.bin"  # its table speaks of more than there is
 BROKEN = ("ext/e2fsprogs/*/image.gz", "fat/dosfstools/*", "exfat/exfatprogs/*")
 
 

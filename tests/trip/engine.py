@@ -17,6 +17,7 @@ from recovery.engine.planners.restore import RestoreRequest
 from recovery.engine.prepare import plan_verify, prepare_backup, prepare_clone, prepare_restore
 from recovery.engine.report import Report
 from recovery.engine.settings import Settings
+from tests.support.scene import Scene
 
 
 def backup(source: Path | tuple[Path, ...], archive: Path, settings: Settings | None = None, **options: Any) -> Report:
@@ -64,3 +65,4 @@ def details(archive: Path) -> list[dict[str, Any]]:
 
 
 Image = Callable[[str, str], Path]
+Scenes = Callable[..., Scene]

@@ -100,9 +100,18 @@ def travel(
 ) -> dict[str, Any]:
     """Damage a copy of `source` as said, back it up, verify, restore (to `keep`, if that is given), compare.
 
-    `outcome` "error": it was refused with one of our errors before anything began. `wrong`: what must not be.
+    `outcome` "error": the backup was refused before anything began. `refused`: why the restore was, '' if it was not.
+    `wrong`: what must not be.
     """
-    answer: dict[str, Any] = {"outcome": "", "error": "", "proofs": [], "kinds": [], "problems": [], "wrong": ""}
+    answer: dict[str, Any] = {
+        "outcome": "",
+        "error": "",
+        "proofs": [],
+        "kinds": [],
+        "problems": [],
+        "refused": "",
+        "wrong": "",
+    }
     with tempfile.TemporaryDirectory(prefix="trip-") as scratch:
         place = Path(scratch)
         if flips or cut is not None:
@@ -123,26 +132,30 @@ def travel(
         checked = verify(archive)
         if checked.damaged_archive or [v.proof for v in checked.volumes] != answer["proofs"]:
             answer["wrong"] = f"verify: {checked.error} {[(v.proof, v.text) for v in checked.volumes]}"
-        restored = restore(archive, target)
+        try:
+            restored = restore(archive, target)
+        except RecoveryError as error:
+            answer["refused"] = str(error)
+            return answer
         if restored.outcome is not Outcome.OK:
             answer["wrong"] += f" restore: {restored.error}"
             return answer
         kept = held(archive)
-        own = table_bytes(source)
+        own = table_bytes(source, target.stat().st_size)
         different, stray = first_difference(source, target, kept.subtract(own)), first_stray(target, kept.union(own))
         if (different, stray) != (None, None):
             answer["wrong"] += f" restored bytes differ at {different}, are not zero at {stray}"
     return answer
 
 
-def table_bytes(disk: Path) -> ExtentList:
-    """Where a damaged partition table is written anew instead of as it was."""
+def table_bytes(disk: Path, target_size: int) -> ExtentList:
+    """Where a damaged partition table of `disk` is written anew on a target instead of as it was."""
     with FileSource(disk) as source:
         table = read_table(source)
         if not table.problems:
             return ExtentList()
-        tail = max(0, source.size - 33 * table.sector_size - table.sector_size)
-        return ExtentList(r.extent for r in table.regions).union([(0, 34 * 512), (tail, source.size)])
+        tail = max(0, target_size - 34 * table.sector_size)
+        return ExtentList(r.extent for r in table.regions).union([(0, 34 * 512), (tail, target_size)])
 
 
 def _peak() -> int:

@@ -12,7 +12,7 @@ import pytest
 from tests.support.oracles import CHECKERS, EXT, FAT
 from tests.support.tools import need, need_corpora
 from tests.support.tree import digest
-from tests.trip.corpus import BROKEN, READABLE, names, unpack
+from tests.trip.corpus import BROKEN, HEAD_OF_A_DISK, READABLE, names, unpack
 from tests.trip.patient import Patient
 
 CHECKED_FOR_EVER = {"ext/e2fsprogs/f_illitable_flexbg/image.gz"}  # e2fsck -fn does not come to an end on it
@@ -20,13 +20,13 @@ READ_FOR_EVER = {"ext/e2fsprogs/f_ea_inode_self_ref/image.gz", "ext/e2fsprogs/f_
 MAPPED = {"ntfs", "exfat", *EXT, *FAT, "swap"}
 
 
-@pytest.mark.parametrize("name", names(READABLE))
+@pytest.mark.parametrize("name", sorted({*names(READABLE)} - {HEAD_OF_A_DISK}))
 def test_a_readable_image_comes_back(patient: Patient, tmp_path: Path, name: str) -> None:
     need_corpora()
     source = unpack(name, tmp_path / "source.img")
     answer = patient.travel(source)
     source.unlink()
-    assert answer["outcome"] == "ok"
+    assert (answer["outcome"], answer["refused"]) == ("ok", "")
     for kind, proof in zip(answer["kinds"], answer["proofs"], strict=True):
         assert proof == ("PROVEN" if kind in MAPPED else "STORED-RAW")
 
@@ -37,7 +37,7 @@ def test_a_broken_image_does_no_harm(patient: Patient, tmp_path: Path, name: str
     need_corpora()
     source, target = unpack(name, tmp_path / "source.img"), tmp_path / "target.img"
     answer = patient.travel(source, keep=str(target))
-    assert answer["outcome"] in ("ok", "losses")
+    assert answer["outcome"] in ("ok", "losses") and not answer["refused"]
     (kind,), (proof,) = answer["kinds"], answer["proofs"]
     assert (answer["outcome"] == "losses") == (proof == "FAILED")
     if kind in CHECKERS and name not in CHECKED_FOR_EVER:
@@ -52,7 +52,7 @@ def complaints(kind: str, image: Path) -> tuple[int, str]:
     done = subprocess.run([*argv, image], capture_output=True, timeout=60, check=False)
     text = (done.stdout + done.stderr).decode(errors="replace").replace(str(image), "IMAGE")
     text = re.sub(r"\d{12,}", "GARBAGE", text)  # e2fsck prints memory that it never set
-    return done.returncode, text.partition("Signal (6) SIGABRT")[0]  # and crashes, at another address each time
+    return done.returncode, re.split(r"Signal \(\d+\) SIG", text)[0]  # and crashes, at another address each time
 
 
 def files(kind: str, image: Path, to: Path) -> dict[str, str]:

@@ -72,6 +72,12 @@ def only_used_blocks(archive: Path) -> None:
             assert all(wanted.covers(block, block + 1) for block in stored)
 
 
+def manifest_problems(archive: Path) -> list[dict[str, str]]:
+    with open_archive(archive) as reader:
+        found: list[dict[str, str]] = reader.manifest.details["problems"]
+        return found
+
+
 @pytest.mark.parametrize(("area", "name"), VOLUMES)
 def test_a_file_system_comes_back_whole_and_clean(image: Image, place: Path, area: str, name: str) -> None:
     source = image(area, name)
@@ -109,6 +115,7 @@ def test_what_has_no_map_is_stored_whole_and_said_to_be(image: Image, place: Pat
     source = image("raw", name)
     report, archive, target = there_and_back(source, place)
     assert [v.proof for v in report.volumes] == [Verdict.STORED_RAW]
+    assert bool(report.volumes[0].file_system) == (name not in ("empty", "noise"))
     assert report.outcome is Outcome.OK
     whole = ExtentList([(0, source.stat().st_size)])
     assert held(archive) == whole
@@ -140,6 +147,9 @@ def test_a_disk_with_this_table_comes_back(image: Image, place: Path, name: str)
     kept = held(archive)
     with FileSource(source) as disk:
         table = read_table(disk)
+    told = {p.code for _, p in report.problems}
+    assert {p.code for p in table.problems} <= told
+    assert {p["code"] for p in manifest_problems(archive)} == told
     assert len(table.partitions) == sum(v.number > 0 and v.title.startswith("partition") for v in report.volumes)
     repaired = name.startswith("gpt-") and name not in ("gpt-4kn", "gpt-empty", "gpt-many-entries", "gpt-hybrid")
     if repaired:

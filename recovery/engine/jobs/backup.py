@@ -29,7 +29,7 @@ from recovery.engine.activity import write_mark
 from recovery.engine.device import DeviceSource, open_source
 from recovery.engine.events import Outcome, StepProgress
 from recovery.engine.gather import Batch, Reader
-from recovery.engine.identity import DeviceIdentity, identify
+from recovery.engine.identity import DeviceIdentity
 from recovery.engine.inspection import VolumeReport
 from recovery.engine.job import Job
 from recovery.engine.owners import WithoutBad, hit_names, lost_in_archive
@@ -70,6 +70,9 @@ def run(plan: Plan[BackupWork], job: Job) -> None:
             source = open_source(path, allow_mounted=work.live)
             sources.append(source)
             _same_source(identity, source, mark, work.live)
+        for path, report, _ in work.disks:
+            for problem in report.table.problems:
+                job.problem(path, problem)
         volumes = _volumes(plan)
         sink = PipeSink(os.dup(1)) if work.archive == "-" else FileSink(Path(work.archive), work.split)
         archive_id = os.urandom(16)
@@ -86,11 +89,19 @@ def run(plan: Plan[BackupWork], job: Job) -> None:
             with job.step():
                 _finish(job, plan, writer, volumes, changed)
         except BaseException as error:
-            if not (isinstance(error, DeviceError) and error.device in {s.name for s in sources}):
-                sink.abort()
-            else:
+            if isinstance(error, DeviceError) and error.device in {s.name for s in sources} and sink.partial_paths():
                 # What a dying disk gave may be all that is left of it; it keeps its temporary name.
-                job.report.paths += [str(p) for p in sink.partial_paths()]
+                sink.keep()
+                kept = [str(p) for p in sink.partial_paths()]
+                job.report.paths += kept
+                job.aftermath = (
+                    f"What was read until then is kept as {', '.join(kept)}: it is not a complete archive, "
+                    "but what it holds can be restored."
+                )
+            else:
+                sink.abort()
+                if sink.readable:
+                    job.aftermath = "Nothing was left behind."
             raise
     finally:
         for source in sources:
@@ -220,25 +231,21 @@ def _capture(
     step = job.settings.block_size
     base = volume.extent.start
 
-    def alive() -> None:
-        moved = disk.identity.differences(identify(disk.name))
-        if moved:
-            raise DeviceError(disk.name, "read", base, 0, 19, f"The disk is gone: {'; '.join(moved)}")  # ENODEV
-
     reader = Reader(
         window,
         volume.extents,
         job.settings,
         weak_read=lambda offset, length: disk.read_direct(base + offset, length),
-        check_alive=alive,
+        check_alive=disk.check_present,
     )
     bad: list[tuple[int, int]] = []
 
     def work(batch: Batch) -> tuple[Batch, list[tuple[bytes, Encoded | None] | None]]:
         """Per block: None for zeros, else its digest, and its payload when no equal block is known."""
         done: list[tuple[bytes, Encoded | None] | None] = []
-        for at in range(0, len(batch.data), step):
-            plain = batch.data[at : at + step]
+        view = memoryview(batch.data)  # whose slices are no copies
+        for at in range(0, len(view), step):
+            plain = view[at : at + step]
             if is_zero(plain):
                 done.append(None)
                 continue

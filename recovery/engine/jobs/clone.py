@@ -13,8 +13,7 @@ from recovery.engine.activity import write_mark
 from recovery.engine.device import open_source
 from recovery.engine.events import Outcome, StepProgress
 from recovery.engine.gather import Batch, Reader
-from recovery.engine.identity import identify
-from recovery.engine.imprint import Imprinter, Piece
+from recovery.engine.imprint import MAX_SECTOR, Imprinter, Piece
 from recovery.engine.job import Job
 from recovery.engine.jobs.write import run_write
 from recovery.engine.pipeline import run_pipeline
@@ -31,10 +30,8 @@ def run(plan: Plan[CloneWork], job: Job) -> None:
         if moved:
             raise Refused(f"{work.source} is not what was inspected: {'; '.join(moved)}.", "Plan again.")
 
-        def alive() -> None:
-            gone = disk.identity.differences(identify(disk.name))
-            if gone:
-                raise DeviceError(disk.name, "read", 0, 0, 19, f"The disk is gone: {'; '.join(gone)}")  # ENODEV
+        for problem in work.report.table.problems:
+            job.problem(work.source, problem)
 
         def feed(placement: Placement, imprinter: Imprinter, progress: StepProgress) -> ExtentList:
             volume = work.report.volumes[placement.volume]
@@ -48,9 +45,13 @@ def run(plan: Plan[CloneWork], job: Job) -> None:
                 volume.map.extents,
                 job.settings,
                 weak_read=lambda offset, length: disk.read_direct(base + offset, length),
-                check_alive=alive,
+                check_alive=disk.check_present,
             )
             bad: list[tuple[int, int]] = []
+
+            def copy(batch: Batch) -> tuple[Batch, list[Piece]]:
+                pieces = _pieces(batch, job.settings.block_size)
+                return batch, [imprinter.write_ahead(placement, piece) for piece in pieces]
 
             def consume(found: tuple[Batch, list[Piece]]) -> None:
                 batch, pieces = found
@@ -62,7 +63,7 @@ def run(plan: Plan[CloneWork], job: Job) -> None:
 
             run_pipeline(
                 reader.batches(),
-                lambda batch: (batch, _pieces(batch, job.settings.block_size)),
+                copy,
                 consume,
                 workers=job.settings.workers,
                 cancel=job.cancel,
@@ -70,7 +71,14 @@ def run(plan: Plan[CloneWork], job: Job) -> None:
             )
             return ExtentList(bad)
 
-        run_write(plan, job, work.write, feed, disk.read_at)
+        def read_area(offset: int, length: int) -> bytes:
+            try:
+                return disk.read_at(offset, length) if length > MAX_SECTOR else disk.read_direct(offset, length)
+            except DeviceError:
+                disk.check_present()
+                raise
+
+        run_write(plan, job, work.write, feed, read_area)
         if not work.live and write_mark(disk.identity) != work.mark:
             text = "Somebody wrote to it while it was copied: the copy mixes two states. Make it again."
             job.problem(work.source, Problem(Severity.ERROR, "source.changed", text))

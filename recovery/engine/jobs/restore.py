@@ -33,7 +33,9 @@ def run(plan: Plan[RestoreWork], job: Job) -> None:
                 raise RuntimeError("the plan names no volume for the areas")
             return reader.volume(work.write.areas_volume, strict=True).read_at(offset, length)
 
-        run_write(plan, job, work.write, feed, read_area)
+        areas = work.write.areas_volume
+        gone = reader.unreadable(areas) if areas is not None else ExtentList()
+        run_write(plan, job, work.write, feed, read_area, gone)
 
 
 def _feed(
@@ -46,24 +48,11 @@ def _feed(
     lost: list[tuple[int, int]] = [(e.start, e.end) for e in reader.unreadable(placement.volume)]
 
     def work(batch: list[Entry]) -> list[Piece]:
-        pieces: list[Piece] = []
-        run: list[bytes] = []
-        run_start = 0
+        pieces = []
         for entry in batch:
             start = entry.block * step
-            length = min(step, size - start)
-            data, gone = _load(reader, entry, length)
-            if data is not None:
-                if not run:
-                    run_start = start
-                run.append(data)
-                continue
-            if run:
-                pieces.append(_join(run_start, run))
-                run = []
-            pieces.append(Piece(start, length, None, gone))
-        if run:
-            pieces.append(_join(run_start, run))
+            piece = _piece(reader, entry, start, min(step, size - start))
+            pieces.append(imprinter.write_ahead(placement, piece))
         return pieces
 
     def consume(pieces: list[Piece]) -> None:
@@ -84,20 +73,17 @@ def _feed(
     return ExtentList(lost)
 
 
-def _load(reader: ArchiveReader, entry: Entry, length: int) -> tuple[bytes | None, bool]:
-    """(bytes or None for zeros, True when the block is lost)."""
+def _piece(reader: ArchiveReader, entry: Entry, start: int, length: int) -> Piece:
+    """A block as it is written: never joined with others, for that would copy all of the data once more."""
     if entry.where is None:
-        return None, entry.lost
+        return Piece(start, length, None, entry.lost)
     try:
         data = reader.load(entry.where)
     except (FormatError, DeviceError, Unsupported):
-        return None, True
-    return (data, False) if len(data) == length else (None, True)
-
-
-def _join(start: int, run: list[bytes]) -> Piece:
-    data = run[0] if len(run) == 1 else b"".join(run)
-    return Piece(start, len(data), data)
+        return Piece(start, length, None, lost=True)
+    if len(data) != length:
+        return Piece(start, length, None, lost=True)
+    return Piece(start, length, data, digest=entry.where.digest)
 
 
 def _batches(entries: Iterator[Entry], most: int) -> Iterator[list[Entry]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from formats.archive.opening import open_archive
 from formats.archive.reader import ArchiveReader
 from formats.archive.verify import verify
-from formats.base.errors import Cancelled, RecoveryError
+from formats.base.errors import Cancelled, Corrupt, RecoveryError
 from formats.base.extent import Extent, ExtentList
 from formats.base.problem import Problem, Severity
 from fs.trees import open_tree
@@ -26,7 +26,12 @@ _LOST_NAMED = 1000
 def run(plan: Plan[VerifyWork], job: Job) -> None:
     """Fills job.report; raises RecoveryError when the archive cannot be opened at all."""
     archive = plan.work.archive
-    with open_archive(archive) as reader:
+    try:
+        reader = open_archive(archive)
+    except Corrupt:
+        job.report.damaged_archive = True
+        raise
+    with reader:
         for problem in reader.problems:
             job.problem(archive, problem)
         with job.step(reader.source.size) as progress:

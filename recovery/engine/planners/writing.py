@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from formats.base.errors import Refused, Unsupported
+from formats.base.errors import Refused
 from formats.base.extent import Extent, ExtentList
 from formats.base.units import MiB, in_words
 from formats.table.model import PartitionTable
@@ -50,11 +50,11 @@ def check_target(target: TargetFacts) -> None:
 
 
 def check_sectors(volume: VolumeFacts, target: TargetFacts) -> None:
-    """File systems keep the sector size that they were made with."""
+    """Raise Refused when they differ: file systems keep the sector size that they were made with."""
     if target.identity.is_block and target.identity.logical_sector != volume.sector_size:
-        raise Unsupported(
-            volume.title,
-            f"moving from sectors of {volume.sector_size} to sectors of {target.identity.logical_sector} bytes",
+        raise Refused(
+            f"{volume.title} has sectors of {volume.sector_size} bytes, and {target.identity.path} has sectors of "
+            f"{target.identity.logical_sector} bytes: it could not be read there.",
             "Choose a target with the same logical sector size.",
         )
 
@@ -68,12 +68,13 @@ def place_disk(
     unused: Unused,
     verify: bool,
 ) -> WriteWork:
-    """A whole disk, every partition at its old place. Raises Refused when it does not fit, Unsupported."""
+    """A whole disk, every partition at its old place. Raises Refused when it does not fit."""
     for volume in volumes:
         check_sectors(volume, target)
-    size = table.disk_size if target.absent else target.identity.size
     sector = target.identity.logical_sector if target.identity.is_block else table.sector_size
     needed = max([minimum_size(table)] + [v.offset + v.size for v in volumes])
+    # A file that is still to be made gets the room that the table wants, even where the source had been cut short.
+    size = max(table.disk_size, needed) if target.absent else target.identity.size
     if size < needed:
         raise Refused(
             f"{target.identity.path} is too small by {in_words(needed - size)}: it has {size} bytes, and {needed} "
@@ -99,7 +100,7 @@ def place_disk(
 
 
 def place_volume(volume: VolumeFacts, room: Extent, target: TargetFacts, unused: Unused, verify: bool) -> WriteWork:
-    """One volume to bytes `room` of the target. Raises Refused when it does not fit, Unsupported."""
+    """One volume to bytes `room` of the target. Raises Refused when it does not fit."""
     check_sectors(volume, target)
     if target.absent:
         room = Extent(0, volume.size)
@@ -170,9 +171,11 @@ def write_steps(work: WriteWork, target: str, verb: str) -> tuple[Step, ...]:
         Step(f"{verb} {p.title} to bytes {p.offset} to {p.offset + p.size}", p.image_bytes, destructive=True)
         for p in work.placements
     ]
-    steps.append(Step("Write boot areas and the first block of each volume", work.areas.total, destructive=True))
+    if work.table:
+        steps.append(Step("Write the boot areas", work.areas.total, destructive=True))
     if work.verify:
         total = sum(p.image_bytes for p in work.placements) + work.areas.total
         steps.append(Step("Read everything back from the target and compare", total))
-    steps.append(Step("Write the partition table, sector 0 last" if work.table else "Finish", 0, destructive=True))
+    last = "Write the first block of each volume, then the partition table, sector 0 last"
+    steps.append(Step(last if work.table else "Write the first block, which makes it valid", 0, destructive=True))
     return tuple(steps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from blake3 import blake3
 
 from formats.base.errors import Corrupt
 from formats.base.units import MiB
@@ -97,3 +98,26 @@ def test_a_medium_that_changed_one_byte_is_found(place: int) -> None:
     with pytest.raises(Corrupt):
         imprinter.check(progress, CancelToken())
     imprinter.close()
+
+
+@pytest.mark.parametrize("digest", [b"", blake3(b"\x07" * 4096).digest()])
+def test_what_is_written_ahead_is_written_once_and_read_back(digest: bytes) -> None:
+    target = Target(16 * MiB)
+    imprinter = Imprinter(target, fresh=False, keep_ledger=True)
+    pieces = [
+        Piece(0, 4096, b"\x01" * 4096),
+        Piece(MiB, 4096, b"\x07" * 4096, digest=digest),
+        Piece(2 * MiB, 512, None),
+    ]
+    ahead = [imprinter.write_ahead(PLACE, piece) for piece in reversed(pieces)]
+    assert [e for e in target.log if e[0] == "write"] == [("write", 2 * MiB, 4096)], "the first piece has to wait"
+    for piece in reversed(ahead):
+        imprinter.put(PLACE, piece)
+    imprinter.settle()
+    assert [e for e in target.log if e[0] == "write"] == [("write", 2 * MiB, 4096), ("write", MiB, 4096)]
+    assert imprinter.written == 8192
+    imprinter.check(StepProgress(lambda event: None, 0), CancelToken())
+    target.data[2 * MiB + 5] ^= 1
+    with pytest.raises(Corrupt) as caught:
+        imprinter.check(StepProgress(lambda event: None, 0), CancelToken())
+    assert caught.value.offset == 2 * MiB
