@@ -301,7 +301,7 @@ def test_paging_files_are_told_and_are_no_fault(tmp_path: Path) -> None:
     assert any("left out" in p["text"] for p in told["problems"])
     assert jurymast_json("diff", archive, image)[-1]["left_out"] == 1
     assert jurymast_json("verify", "--files", archive)[-1]["outcome"] == "ok"
-    jurymast("cat", archive, "pagefile.sys", ok=1)
+    jurymast("cat", archive, "pagefile.sys", ok=3)
     assert jurymast("hash", image).count("\n") == 2, "the disk itself still has it"
 
 
