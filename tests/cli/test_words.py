@@ -16,7 +16,10 @@ from tests.support.command import ARGV, environment, jurymast
 from tests.support.faulty import bad_sectors
 from tests.support.terminal import COLUMNS, at_terminal
 
-COMMANDS = ("disks", "inspect", "backup", "restore", "clone", "verify", "info")
+COMMANDS = (
+    *("disks", "inspect", "backup", "restore", "clone", "verify", "info"),
+    *("ls", "find", "cat", "extract", "hash", "diff", "mount"),
+)
 FORBIDDEN = re.compile(r"\b(errno|exception|stack|NoneType|bytearray|self\.|\w+Error\b)", re.IGNORECASE)
 
 
