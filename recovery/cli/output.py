@@ -129,7 +129,9 @@ class TextFace:
                 """Of rich: would end the program, and with it a restore that is under way."""
                 _silence(self.file)
 
-        return QuietConsole(file=self._stream, highlight=False, soft_wrap=False)
+        # A program that reads this wants whole lines.
+        width = None if self._stream.isatty() else 4096
+        return QuietConsole(file=self._stream, highlight=False, soft_wrap=False, width=width)
 
     @cached_property
     def _progress(self) -> Progress:

@@ -10,6 +10,7 @@ import errno
 import struct
 import tempfile
 from collections.abc import Callable, Iterator
+from threading import Lock
 from typing import NamedTuple
 
 from blake3 import blake3
@@ -56,6 +57,8 @@ class Imprinter:
         self._deferred: list[tuple[int, Piece]] = []
         self._zero_from = self._zero_to = 0
         self._entries = 0
+        # Two writers of one file would meet in the kernel, where the second one burns its time in a spin lock.
+        self._one_writer = Lock()
         self.written = 0
 
     def close(self) -> None:
@@ -77,7 +80,8 @@ class Imprinter:
         """
         if piece.data is None or piece.start == 0:
             return piece
-        self._target.write_at(placement.offset + piece.start, piece.data)
+        with self._one_writer:
+            self._target.write_at(placement.offset + piece.start, piece.data)
         digest = piece.digest if piece.digest or not self._keep else blake3(piece.data).digest(16)
         return Piece(piece.start, piece.length, None, digest=digest, written=True)
 

@@ -195,9 +195,8 @@ def _place(size: int) -> tuple[Path, int, str]:
 
 def _report(lines: list[Line], bench: Bench, size: int, note: str, arguments: list[str]) -> str:
     command = "make bench" + (f' BENCH="{" ".join(arguments)}"' if arguments else "")
-    about = (
-        f"{os.cpu_count()} CPUs, {platform.machine()}, Linux {platform.release()}, Python {platform.python_version()}"
-    )
+    linux = platform.release().split("-")[0]
+    about = f"{os.cpu_count()} CPUs, {platform.machine()}, Linux {linux}, Python {platform.python_version()}"
     text = [f"Made by `{command}` ({about})."]
     if bench.used:
         text.append(f"NTFS of {size / GiB:.1f} GiB, {bench.used / 1e9:.2f} GB of files, in memory. {note}".strip())

@@ -28,6 +28,12 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
+def hear_signals() -> None:
+    """In a child: what the tests were started with (nohup, a background job) may have signals ignored."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @dataclass(frozen=True)
 class Done:
     """A run that has ended. `lines`: with --json, all lines but the result."""
@@ -151,6 +157,7 @@ def running(*argv: str | Path, log: Path) -> Iterator[Running]:
         process = subprocess.Popen(
             [*ARGV, *map(str, argv), "--json"],
             stdout=subprocess.PIPE, stderr=stderr, stdin=subprocess.DEVNULL, env=environment(),
+            preexec_fn=hear_signals,
         )  # fmt: skip
     try:
         yield Running(process, log)

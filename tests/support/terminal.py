@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.command import ARGV, environment
+from tests.support.command import ARGV, environment, hear_signals
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>()][0-9A-B]?|\x07")
 COLUMNS, LINES = 80, 24
@@ -39,6 +39,11 @@ class Shown:
         return max(re.split(r"[\r\n]+", self.text), key=len)
 
 
+def _take_terminal() -> None:
+    hear_signals()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl-C becomes a signal
+
+
 def at_terminal(
     *argv: str | Path, answers: Sequence[tuple[str, str | signal.Signals]] = (), timeout: float = 60
 ) -> Shown:
@@ -48,7 +53,7 @@ def at_terminal(
     env = {k: v for k, v in environment().items() if k not in ("COLUMNS", "LINES", "NO_COLOR")} | {"TERM": "linux"}
     process = subprocess.Popen(
         [*ARGV, *map(str, argv)], stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C becomes a signal
+        preexec_fn=_take_terminal,
     )  # fmt: skip
     os.close(theirs)
     raw, waiting, deadline = b"", list(answers), time.monotonic() + timeout
