@@ -17,6 +17,7 @@ from tests.support.faulty import bad_sectors
 from tests.support.terminal import COLUMNS, at_terminal
 
 COMMANDS = ("disks", "inspect", "backup", "restore", "clone", "verify", "info")
+ALL = command.list_commands(click.Context(command))
 FORBIDDEN = re.compile(r"\b(errno|exception|stack|NoneType|bytearray|self\.|\w+Error\b)", re.IGNORECASE)
 
 
@@ -27,15 +28,15 @@ def help_of(*argv: str) -> str:
 
 
 def test_the_commands_are_the_documented_ones() -> None:
-    assert set(command.list_commands(click.Context(command))) == set(COMMANDS)
+    assert set(ALL) >= set(COMMANDS)
     text = help_of()
-    for word in (*COMMANDS, "Exit codes", "130"):
+    for word in (*ALL, "Exit codes", "130"):
         assert word in text
     assert all(f"{code} " in text for code in (0, 1, 2, 3, 4, 5))
     assert jurymast("--version").text.startswith("jurymast")
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", ALL)
 def test_the_help_of_each_command_is_complete(name: str) -> None:
     text = help_of(name)
     sub = command.get_command(click.Context(command), name)
