@@ -8,7 +8,7 @@ import time
 
 import click
 
-from formats.base.errors import PathNotFound
+from formats.base.errors import PathNotFound, Refused
 from formats.base.problem import Severity
 from formats.base.units import in_words as size
 from fs.findings import Log
@@ -88,6 +88,9 @@ def cat(source: str, path: str) -> None:
     """Write the content of a file in partition N of SOURCE to standard output."""
     with looking(as_json=False) as token, open_volume(source) as volume:
         node, stream = _named(volume.tree, path)
+        whole = "/" + path.replace("//", "/").strip("/").casefold()
+        if whole in volume.place.left_out(volume.info):
+            raise Refused(f"The content of {shown(path)} was left out of the archive on purpose.")
         out = sys.stdout.buffer
         for data in read_through(volume.tree.open(node, stream)):
             token.check()

@@ -16,8 +16,10 @@ from tests.support.command import ARGV, environment, jurymast
 from tests.support.faulty import bad_sectors
 from tests.support.terminal import COLUMNS, at_terminal
 
-COMMANDS = ("disks", "inspect", "backup", "restore", "clone", "verify", "info")
-ALL = command.list_commands(click.Context(command))
+COMMANDS = (
+    *("disks", "inspect", "backup", "restore", "clone", "verify", "info"),
+    *("ls", "find", "cat", "extract", "hash", "diff", "mount"),
+)
 FORBIDDEN = re.compile(r"\b(errno|exception|stack|NoneType|bytearray|self\.|\w+Error\b)", re.IGNORECASE)
 
 
@@ -28,15 +30,15 @@ def help_of(*argv: str) -> str:
 
 
 def test_the_commands_are_the_documented_ones() -> None:
-    assert set(ALL) >= set(COMMANDS)
+    assert set(command.list_commands(click.Context(command))) == set(COMMANDS)
     text = help_of()
-    for word in (*ALL, "Exit codes", "130"):
+    for word in (*COMMANDS, "Exit codes", "130"):
         assert word in text
     assert all(f"{code} " in text for code in (0, 1, 2, 3, 4, 5))
     assert jurymast("--version").text.startswith("jurymast")
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_each_command_is_complete(name: str) -> None:
     text = help_of(name)
     sub = command.get_command(click.Context(command), name)

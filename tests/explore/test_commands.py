@@ -301,7 +301,7 @@ def test_paging_files_are_told_and_are_no_fault(tmp_path: Path) -> None:
     assert any("left out" in p["text"] for p in told["problems"])
     assert jurymast_json("diff", archive, image)[-1]["left_out"] == 1
     assert jurymast_json("verify", "--files", archive)[-1]["outcome"] == "ok"
-    jurymast("cat", archive, "pagefile.sys", ok=1)
+    jurymast("cat", archive, "pagefile.sys", ok=3)
     assert jurymast("hash", image).count("\n") == 2, "the disk itself still has it"
 
 
@@ -311,10 +311,10 @@ def test_a_signal_stops_an_extraction(tmp_path: Path) -> None:
     tree.mkdir()
     for i in range(3):
         with (tree / f"large{i}").open("wb") as file:
-            for _ in range(200):
+            for _ in range(60):
                 file.write(b"x" * (1 << 20))
     image, out = tmp_path / "e.img", tmp_path / "out"
-    run("mke2fs", "-q", "-F", "-t", "ext4", "-d", tree, image, "700m")
+    run("mke2fs", "-q", "-F", "-t", "ext4", "-d", tree, image, "250m")
     process = subprocess.Popen(
         [sys.executable, "-m", "recovery", "extract", "--json", str(image), str(out)],
         env=environment(), stdout=subprocess.PIPE,
@@ -328,7 +328,7 @@ def test_a_signal_stops_an_extraction(tmp_path: Path) -> None:
     assert process.wait(30) == 130, rest
     assert b'"outcome": "cancelled"' in rest
     sizes = {p.name: p.stat().st_size for p in out.iterdir() if p.is_file()}
-    assert all(size == 200 << 20 for size in sizes.values()) and len(sizes) < 3, sizes
+    assert all(size == 60 << 20 for size in sizes.values()) and len(sizes) < 3, sizes
 
 
 @pytest.mark.parametrize(
