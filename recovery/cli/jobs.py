@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,8 @@ unused_option = click.option(
     show_default=True,
     help="What happens to the target's space that the image does not use.",
 )
+
+_ASK_EVERY = 0.2  # seconds in which a Ctrl-C at the question is noticed
 
 
 def run_plan(
@@ -74,16 +77,26 @@ def _review(plan: Plan[Any], shown: Face, *, dry_run: bool, yes: bool) -> bool:
         )
     Asking.now = True
     try:
-        typed = click.prompt(
-            f"To go on, type {wanted!r} (the end of the target's serial number, or its name)",
-            default="",
-            show_default=False,
-        )
+        typed = _ask(f"To go on, type {wanted!r} (end of the target's serial, or its name): ")
     finally:
         Asking.now = False
     if typed.strip() != wanted:
-        raise Refused(f"{typed!r} is not {wanted!r}.", "Nothing was changed. Is it the right disk?")
+        raise Refused(f"{typed.strip()!r} is not {wanted!r}.", "Nothing was changed. Is it the right disk?")
     return True
+
+
+def _ask(question: str) -> str:
+    """What a person types. Raises click.Abort at the end of input.
+
+    Not input(): a Ctrl-C in the moment before that waits would be noticed only with the next key.
+    """
+    click.echo(question, nl=False)
+    while not select.select([sys.stdin], [], [], _ASK_EVERY)[0]:
+        continue
+    line = sys.stdin.readline()
+    if not line:
+        raise click.Abort
+    return line
 
 
 def _confirm_text(plan: Plan[Any]) -> str:

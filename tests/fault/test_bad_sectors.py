@@ -30,12 +30,6 @@ def file_blocks(image: Path, name: str) -> list[int]:
     return [int(n) * BLOCK for n in run("debugfs", "-R", f"blocks /{name}", image).split()]
 
 
-def inode_of(image: Path, name: str) -> int:
-    found = re.search(r"Inode: (\d+)", run("debugfs", "-R", f"stat /{name}", image))
-    assert found is not None
-    return int(found[1])
-
-
 def expected(image: Path, bad: Sequence[tuple[int, int]]) -> bytes:
     """The image with zeros in the bad places. Its unused blocks are zeros anyway: it was made as a sparse file."""
     data = bytearray(image.read_bytes())
@@ -76,8 +70,9 @@ def test_bad_sectors_in_files_cost_exactly_these(volume: Path, hit_places: Range
     assert done.told["volumes"][0]["lost_bytes"] == 512 + 1024 + BLOCK
     assert done.told["volumes"][0]["proof"] == "FAILED" and done.told["headline"] == "COMPLETED WITH LOSSES"
     assert done.problems("source.unreadable")[0]["offset"] == hit_places[0][0]
-    hit = [name.split(",")[0] for name in done.told["volumes"][0]["missing"]]
-    assert hit == ["/data3.bin: 1536 bytes", f"/data5.bin: {BLOCK} bytes"]
+    hit = done.told["volumes"][0]["missing"]
+    assert len(hit) == 2, hit
+    assert hit[0].startswith("/data3.bin: 1536 bytes") and hit[1].startswith("/data5.bin: 4096 bytes")
     text = archive.with_name("a.jmi.report.txt").read_text()
     assert all(f"bytes {start} to {end}" in text for start, end in hit_places)
     with open_archive(archive) as reader:
