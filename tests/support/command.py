@@ -151,13 +151,22 @@ class Running:
 
 
 @contextmanager
-def running(*argv: str | Path, log: Path) -> Iterator[Running]:
-    """Start it; `--json` is added. `log`: where its standard error goes. It is gone when the block ends."""
+def running(*argv: str | Path, log: Path, nohup: bool = False) -> Iterator[Running]:
+    """Start it; `--json` is added. `log`: where its standard error goes. It is gone when the block ends.
+
+    `nohup`: started so that it ignores SIGHUP.
+    """
+
+    def set_signals() -> None:
+        hear_signals()
+        if nohup:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
     with log.open("wb") as stderr:
         process = subprocess.Popen(
             [*ARGV, *map(str, argv), "--json"],
             stdout=subprocess.PIPE, stderr=stderr, stdin=subprocess.DEVNULL, env=environment(),
-            preexec_fn=hear_signals,
+            preexec_fn=set_signals,
         )  # fmt: skip
     try:
         yield Running(process, log)

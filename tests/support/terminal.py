@@ -69,7 +69,6 @@ def at_terminal(
                 raw += piece
             if waiting and waiting[0][0] in " ".join(_plain(raw).split()):
                 _, answer = waiting.pop(0)
-                time.sleep(0.3)  # a signal between the prompt and the reading is seen at the next key only
                 if isinstance(answer, signal.Signals):
                     process.send_signal(answer)
                 else:
