@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.support import ext_images, fat_images, ntfs_images, raw_images, table
 from tests.support.scene import Scene, make_disk
 from tests.support.tools import need_root
 from tests.trip.engine import Image, Scenes
-from tests.trip.patient import Patient
+from tests.trip.patient import Patient, scratch_folder
 
 AREAS: dict[str, dict[str, Callable[[Path], None]]] = {
     "ntfs": ntfs_images.GENERATORS,
@@ -87,6 +88,13 @@ def place(tmp_path: Path) -> Iterator[Path]:
     """A folder for archives and targets; emptied at once, for sparse files add up."""
     yield tmp_path
     shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+@pytest.fixture
+def fast_place() -> Iterator[Path]:
+    """As `place`, in memory if there is room."""
+    with TemporaryDirectory(prefix="trip-", dir=scratch_folder()) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from tests.trip.engine import Image
 from tests.trip.patient import Patient
 
 KiB = 1 << 10
-ROUNDS = 16
+ROUNDS = 12
 VICTIMS = [
     ("ntfs", "cluster-4096"), ("ntfs", "cluster-512"), ("ntfs", "paging"), ("ntfs", "fragmented-mft"),
     ("ext", "ext2-rev0"), ("ext", "ext3-1k"), ("ext", "ext4-1k"), ("ext", "ext4-bigalloc-1k"),
