@@ -95,10 +95,6 @@ class VolumeIndex:
                     spans = spans + self.spans(late)
             yield first, end, spans
 
-    def refs(self) -> list[SpanRef]:
-        """All spans, base before overlay."""
-        return [ref for _, _, ref in self._base] + self._overlays
-
 
 def _flatten(refs: list[SpanRef]) -> list[tuple[int, int, SpanRef]]:
     """Disjoint ascending ranges in which the newest base span holds."""

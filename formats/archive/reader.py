@@ -113,7 +113,7 @@ class ArchiveReader:
 
     def _segment(self, checkpoint: int, copy: bool) -> Segment:
         header, plain = self.record(checkpoint, Kind.CHECKPOINT)
-        own, before = checkpoint_segments(header, plain)
+        _, own, before = split_checkpoint(header, plain)
         return Segment.unpack(before if copy else own, checkpoint)
 
     # volumes
@@ -255,12 +255,6 @@ class ArchiveVolume:
 
     def extents_known(self) -> ExtentList | None:
         return self._reader.map(self._index)
-
-
-def checkpoint_segments(header: RecordHeader, plain: bytes) -> tuple[bytes, bytes]:
-    """(own segment, copy of the one before) of a CHECKPOINT's plain payload."""
-    _, own, before = split_checkpoint(header, plain)
-    return own, before
 
 
 def split_checkpoint(header: RecordHeader, plain: bytes) -> tuple[bytes, bytes, bytes]:
