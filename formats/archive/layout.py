@@ -36,6 +36,8 @@ class Kind(IntEnum):
     PART = 9
 
 
+FLAG_STORED_CRC = 1  # stored_digest is a CRC-32C and 12 zero bytes, else the first 16 bytes of a BLAKE3
+
 FIRST_UNUSED_KIND = 128  # from here on: pass over what is not known
 
 RecordHeader = Struct(
@@ -45,14 +47,14 @@ RecordHeader = Struct(
     "archive_id" / Bytes(16),  # +0x10
     "kind" / Int8ul,  # +0x20
     "codec" / Int8ul,  # +0x21
-    "flags" / Int16ul,  # +0x22 reserved
+    "flags" / Int16ul,  # +0x22 FLAG_…
     "volume" / Int32ul,  # +0x24 0-based
     "number" / Int64ul,  # +0x28 block number, piece, checkpoint, copy or part
     "sequence" / Int64ul,  # +0x30 0-based
     "plain_size" / Int32ul,  # +0x38 bytes
     "stored_size" / Int32ul,  # +0x3c bytes
     "digest" / Bytes(32),  # +0x40 BLAKE3 of the plain payload (of the block for BLOCK and REFERENCE)
-    "stored_digest" / Bytes(16),  # +0x60 BLAKE3, first 16 bytes, of the stored payload
+    "stored_digest" / Bytes(16),  # +0x60 of the stored payload: what it is says FLAG_STORED_CRC
     "reserved" / Bytes(12),  # +0x70
     "crc" / Int32ul,  # +0x7c CRC-32C of bytes 0..123
 )

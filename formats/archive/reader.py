@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from threading import Lock
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from formats.archive.record import decode as decode_payload
 from formats.archive.segment import Segment, Stored, unpack_pairs
 from formats.archive.window import segment_by_walk
 from formats.base.decode import decode
-from formats.base.errors import Corrupt, DeviceError, FormatError, Inconsistent
+from formats.base.errors import Corrupt, DeviceError, FormatError, Inconsistent, Unsupported
 from formats.base.extent import ExtentList, collect
 from formats.base.problem import Problem
 from formats.base.source import BlockSource, check_range
@@ -69,9 +70,11 @@ class ArchiveReader:
 
     def header(self, offset: int) -> RecordHeader:
         """The record header at an archive offset. Raises FormatError, Unsupported, DeviceError."""
-        header = parse_header(self.source.read_at(offset, HEADER_SIZE), offset)
+        return self._own(parse_header(self.source.read_at(offset, HEADER_SIZE), offset))
+
+    def _own(self, header: RecordHeader) -> RecordHeader:
         if header.archive_id != self.manifest.archive_id:
-            raise Corrupt(header.what, offset, "belongs to another archive")
+            raise Corrupt(header.what, header.offset, "belongs to another archive")
         return header
 
     def record(self, offset: int, kind: Kind) -> tuple[RecordHeader, bytes]:
@@ -83,10 +86,36 @@ class ArchiveReader:
 
     def load(self, where: Stored) -> bytes:
         """The plain bytes of a stored block, proven by the digest that the index wants. Thread-safe."""
-        header = self.header(where.offset)
+        header = self._wanted(where, self.header(where.offset))
+        return decode_block(header, self.source.read_at(header.payload_offset, header.stored_size))
+
+    def load_run(self, run: Sequence[Stored]) -> list[bytes | None]:
+        """As load(), for blocks most of which lie one behind another, with few reads. None: does not prove."""
+        start, end = run[0].offset, run[-1].offset + HEADER_SIZE
+        window = memoryview(b"")
+        if 0 < end - start <= len(run) * (self.block_size + HEADER_SIZE):
+            with suppress(FormatError, DeviceError):
+                window = memoryview(self.source.read_at(start, end - start))
+        return [self._load_from(window, start, where) for where in run]
+
+    def _load_from(self, window: memoryview, start: int, where: Stored) -> bytes | None:
+        """`window`: the archive's bytes from `start`, which may hold the record."""
+        at = where.offset - start
+        try:
+            if not 0 <= at <= len(window) - HEADER_SIZE:
+                return self.load(where)
+            header = self._wanted(where, self._own(parse_header(bytes(window[at : at + HEADER_SIZE]), where.offset)))
+            stored: bytes | memoryview = window[at + HEADER_SIZE : header.end - start]
+            if len(stored) < header.stored_size:
+                stored = self.source.read_at(header.payload_offset, header.stored_size)
+            return decode_block(header, stored)
+        except (FormatError, DeviceError, Unsupported):
+            return None
+
+    def _wanted(self, where: Stored, header: RecordHeader) -> RecordHeader:
         if header.kind != Kind.BLOCK or header.digest != where.digest or header.plain_size > self.block_size:
             raise Inconsistent(header.what, where.offset, "is not the block that the index wants")
-        return decode_block(header, self.source.read_at(header.payload_offset, header.stored_size))
+        return header
 
     def load_segment(self, checkpoint: int) -> Segment:
         """The segment of the checkpoint at an archive offset.

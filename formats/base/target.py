@@ -17,8 +17,8 @@ class BlockTarget(Protocol):
     @property
     def sector_size(self) -> int: ...
 
-    def write_at(self, offset: int, data: bytes) -> None:
-        """Write all of `data`. Raises DeviceError when the medium fails or is full."""
+    def write_at(self, offset: int, *data: bytes) -> None:
+        """Write all of `data`, one behind the other. Raises DeviceError when the medium fails or is full."""
 
     def zero(self, offset: int, length: int) -> None:
         """Make the range read as zeros, as cheaply as the medium can."""

@@ -47,20 +47,23 @@ class DeviceTarget:
     def fileno(self) -> int:
         return self._fd
 
-    def write_at(self, offset: int, data: bytes) -> None:
-        """Write all of `data`. DeviceError when the medium fails, is gone or full; Refused when it is another."""
-        self._ready(offset, len(data))
-        self._write(offset, data)
+    def write_at(self, offset: int, *data: bytes) -> None:
+        """Write all of `data`, one behind the other. DeviceError when the medium fails, is gone or full; Refused when
+        it is another.
+        """
+        self._ready(offset, sum(map(len, data)))
+        self._write(offset, *data)
 
-    def _write(self, offset: int, data: bytes | memoryview) -> None:
-        done, total = 0, len(data)
-        with memoryview(data) as view:
-            while done < total:
-                try:
-                    with view[done:] as rest:
-                        done += os.pwrite(self._fd, rest, offset + done)
-                except OSError as error:
-                    raise self._failed("write", offset + done, total - done, error) from error
+    def _write(self, offset: int, *data: bytes | memoryview) -> None:
+        done, total = 0, sum(map(len, data))
+        rest: Sequence[bytes | memoryview] = data
+        while done < total:
+            try:
+                done += os.pwritev(self._fd, rest, offset + done)
+            except OSError as error:
+                raise self._failed("write", offset + done, total - done, error) from error
+            if done < total:  # seldom: what is left in one piece
+                rest = (memoryview(b"".join(data))[done:],)
         self._unsent += total
         if self._unsent >= _WRITE_BACK_AFTER:
             self._unsent = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import struct
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from threading import Lock
 from typing import NamedTuple
 
@@ -73,17 +73,32 @@ class Imprinter:
         elif unused is Unused.ZERO:
             self._target.zero(placement.offset, placement.room)
 
-    def write_ahead(self, placement: Placement, piece: Piece) -> Piece:
-        """Write a piece's data now, from any thread; put() has to follow, in order, with the piece that is returned.
+    def write_ahead(self, placement: Placement, pieces: Sequence[Piece]) -> list[Piece]:
+        """Write the data of pieces now, from any thread; put() has to follow, in order, with what is returned.
 
         Where the data were made they are still in the processor's cache. The volume's first piece has to wait.
         """
-        if piece.data is None or piece.start == 0:
-            return piece
+        out: list[Piece] = []
+        run: list[bytes] = []  # data that lie one behind another and end where `end` says: one request
+        end = 0
+        for piece in pieces:
+            if piece.data is None or piece.start == 0:
+                out.append(piece)
+                continue
+            if run and piece.start != end:
+                self._write_run(placement.offset + end, run)
+                run = []
+            run.append(piece.data)
+            end = piece.start + piece.length
+            digest = piece.digest if piece.digest or not self._keep else blake3(piece.data).digest(16)
+            out.append(Piece(piece.start, piece.length, None, digest=digest, written=True))
+        if run:
+            self._write_run(placement.offset + end, run)
+        return out
+
+    def _write_run(self, end: int, run: list[bytes]) -> None:
         with self._one_writer:
-            self._target.write_at(placement.offset + piece.start, piece.data)
-        digest = piece.digest if piece.digest or not self._keep else blake3(piece.data).digest(16)
-        return Piece(piece.start, piece.length, None, digest=digest, written=True)
+            self._target.write_at(end - sum(map(len, run)), *run)
 
     def put(self, placement: Placement, piece: Piece) -> None:
         """Write a piece, unless that was done; the volume's first one is kept for settle()."""

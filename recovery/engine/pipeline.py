@@ -1,7 +1,7 @@
 """The one pipeline: a reader thread, workers, and an ordered end in the caller's thread. Memory is bounded.
 
 Big blocks through C libraries that release the interpreter lock are what makes it fast; so a unit of work should be
-about a mebibyte.
+about a mebibyte. The queues are of the kind that is written in C: a pool of futures costs several times their locks.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, TypeVar
 
 from recovery.engine.cancel import CancelToken
 
@@ -21,13 +20,58 @@ R = TypeVar("R")
 _WAKE = 0.5  # seconds
 
 
-class _Failed(Generic[T]):
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
+class _Done(NamedTuple, Generic[R]):
+    """What became of item `number`. `last`: there is none of that number, the reader has ended."""
+
+    number: int
+    result: R | None
+    error: BaseException | None = None
+    last: bool = False
 
 
-class _End:
-    pass
+@dataclass(slots=True)
+class _Course(Generic[T, R]):
+    """What the threads share. `room` holds a token for each further item that may be under way."""
+
+    room: queue.SimpleQueue[None] = field(default_factory=queue.SimpleQueue)
+    tasks: queue.SimpleQueue[tuple[int, T] | None] = field(default_factory=queue.SimpleQueue)
+    done: queue.SimpleQueue[_Done[R]] = field(default_factory=queue.SimpleQueue)
+    stopped: bool = False
+    busy_since: float | None = None  # of the reader, with one item
+
+    def read(self, produce: Iterator[T]) -> None:
+        """The reader thread."""
+        number = 0
+        try:
+            while True:
+                self.room.get()
+                if self.stopped:
+                    return
+                self.busy_since = time.monotonic()
+                try:
+                    item = next(produce)
+                except StopIteration:
+                    break
+                self.busy_since = None
+                self.tasks.put((number, item))
+                del item
+                number += 1
+            self.done.put(_Done(number, None, last=True))
+        except BaseException as error:
+            self.done.put(_Done(number, None, error, last=True))
+
+    def work(self, work: Callable[[T], R]) -> None:
+        """A worker thread."""
+        while True:
+            task = self.tasks.get()
+            if task is None or self.stopped:
+                return
+            number, item = task
+            try:
+                self.done.put(_Done(number, work(item)))
+            except BaseException as error:
+                self.done.put(_Done(number, None, error))
+            del task, item  # big
 
 
 def run_pipeline(
@@ -45,57 +89,46 @@ def run_pipeline(
     that the producer has been busy with one item, so that a hanging disk can be named. The first error of any of
     them is raised here, after everything was stopped; Cancelled when the user asked to stop.
     """
-    source: queue.Queue[T | _Failed[T] | _End] = queue.Queue(maxsize=workers + 1)
-    stop = threading.Event()
-    since = [time.monotonic()]
-
-    def put(item: T | _Failed[T] | _End) -> bool:
-        while not stop.is_set():
-            try:
-                source.put(item, timeout=_WAKE)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def read() -> None:
-        try:
-            for item in produce:
-                if not put(item):
-                    return
-                since[0] = time.monotonic()
-            put(_End())
-        except BaseException as error:
-            put(_Failed(error))
-
-    reader = threading.Thread(target=read, name="reader", daemon=True)
-    pending: deque[Future[R]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="worker")
-    reader.start()
+    course: _Course[T, R] = _Course()
+    for _ in range(3 * workers + 2):
+        course.room.put(None)
+    # A reader that hangs in the kernel must not keep the caller: it is a daemon and holds nothing that is written.
+    reader = threading.Thread(target=course.read, args=(produce,), name="reader", daemon=True)
+    pool = [threading.Thread(target=course.work, args=(work,), name=f"worker {n}") for n in range(workers)]
+    for thread in (reader, *pool):
+        thread.start()
     try:
-        while True:
-            cancel.check()
-            try:
-                item = source.get(timeout=_WAKE if not pending else 0.02)
-            except queue.Empty:
-                on_wait(time.monotonic() - since[0])
-                while pending and pending[0].done():
-                    consume(pending.popleft().result())
-                continue
-            if isinstance(item, _End):
-                break
-            if isinstance(item, _Failed):
-                while pending:  # what was read before the failure is kept
-                    consume(pending.popleft().result())
-                raise item.error
-            pending.append(pool.submit(work, item))
-            while len(pending) > 2 * workers or (pending and pending[0].done()):
-                consume(pending.popleft().result())
-        while pending:
-            cancel.check()
-            consume(pending.popleft().result())
+        _collect(course, consume, cancel, on_wait)
     finally:
-        stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
-        # A reader that hangs in the kernel must not keep the caller: it is a daemon and holds nothing that is written.
+        course.stopped = True
+        course.room.put(None)
+        for _ in pool:
+            course.tasks.put(None)
+        for thread in pool:
+            thread.join()
         reader.join(timeout=2 * _WAKE)
+
+
+def _collect(
+    course: _Course[T, R], consume: Callable[[R], None], cancel: CancelToken, on_wait: Callable[[float], None]
+) -> None:
+    waiting: dict[int, _Done[R]] = {}  # came before their turn
+    turn = 0
+    while True:
+        cancel.check()
+        try:
+            done = course.done.get(timeout=_WAKE)
+        except queue.Empty:
+            since = course.busy_since
+            on_wait(0.0 if since is None else time.monotonic() - since)
+            continue
+        waiting[done.number] = done
+        while turn in waiting:
+            done = waiting.pop(turn)
+            if done.error is not None:
+                raise done.error
+            if done.last:
+                return
+            consume(done.result)  # type: ignore[arg-type]  # there is one when there is no error
+            course.room.put(None)
+            turn += 1

@@ -51,7 +51,7 @@ def run(plan: Plan[CloneWork], job: Job) -> None:
 
             def copy(batch: Batch) -> tuple[Batch, list[Piece]]:
                 pieces = _pieces(batch, job.settings.block_size)
-                return batch, [imprinter.write_ahead(placement, piece) for piece in pieces]
+                return batch, imprinter.write_ahead(placement, pieces)
 
             def consume(found: tuple[Batch, list[Piece]]) -> None:
                 batch, pieces = found

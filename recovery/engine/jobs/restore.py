@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from formats.archive.opening import open_archive
 from formats.archive.reader import ArchiveReader, Entry
-from formats.base.errors import DeviceError, FormatError, Refused, Unsupported
+from formats.base.errors import Refused
 from formats.base.extent import ExtentList
 from recovery.engine.events import StepProgress
 from recovery.engine.imprint import Imprinter, Piece
@@ -48,19 +48,14 @@ def _feed(
     lost: list[tuple[int, int]] = [(e.start, e.end) for e in reader.unreadable(placement.volume)]
 
     def work(batch: list[Entry]) -> list[Piece]:
-        pieces = []
-        for entry in batch:
-            start = entry.block * step
-            piece = _piece(reader, entry, start, min(step, size - start))
-            pieces.append(imprinter.write_ahead(placement, piece))
-        return pieces
+        return imprinter.write_ahead(placement, _pieces(reader, batch, size))
 
     def consume(pieces: list[Piece]) -> None:
         for piece in pieces:
             if piece.lost:
                 lost.extend(held.overlapping(piece.start, piece.start + piece.length))
             imprinter.put(placement, piece)
-            progress.advance(piece.length)
+        progress.advance(sum(piece.length for piece in pieces))
 
     run_pipeline(
         _batches(reader.entries(placement.volume), per_batch),
@@ -73,17 +68,26 @@ def _feed(
     return ExtentList(lost)
 
 
-def _piece(reader: ArchiveReader, entry: Entry, start: int, length: int) -> Piece:
-    """A block as it is written: never joined with others, for that would copy all of the data once more."""
-    if entry.where is None:
-        return Piece(start, length, None, entry.lost)
-    try:
-        data = reader.load(entry.where)
-    except (FormatError, DeviceError, Unsupported):
-        return Piece(start, length, None, lost=True)
-    if len(data) != length:
-        return Piece(start, length, None, lost=True)
-    return Piece(start, length, data, digest=entry.where.digest)
+def _pieces(reader: ArchiveReader, batch: list[Entry], size: int) -> list[Piece]:
+    """Blocks as they are written: never joined with others, for that would copy all of the data once more.
+
+    `size`: bytes of the volume.
+    """
+    stored = [entry.where for entry in batch if entry.where is not None]
+    loaded = iter(reader.load_run(stored) if stored else ())
+    pieces = []
+    for entry in batch:
+        start = entry.block * reader.block_size
+        length = min(reader.block_size, size - start)
+        if entry.where is None:
+            pieces.append(Piece(start, length, None, entry.lost))
+            continue
+        data = next(loaded)
+        if data is None or len(data) != length:
+            pieces.append(Piece(start, length, None, lost=True))
+        else:
+            pieces.append(Piece(start, length, data, digest=entry.where.digest))
+    return pieces
 
 
 def _batches(entries: Iterator[Entry], most: int) -> Iterator[list[Entry]]:

@@ -25,7 +25,8 @@ class Target:
         self.data = bytearray(b"\xee" * size)
         self.log: list[tuple[str, int, int]] = []
 
-    def write_at(self, offset: int, data: bytes) -> None:
+    def write_at(self, offset: int, *pieces: bytes) -> None:
+        data = b"".join(pieces)
         self.log.append(("write", offset, len(data)))
         self.data[offset : offset + len(data)] = data
 
@@ -100,6 +101,26 @@ def test_a_medium_that_changed_one_byte_is_found(place: int) -> None:
     imprinter.close()
 
 
+def test_neighbours_are_written_ahead_in_one_request() -> None:
+    target = Target(16 * MiB)
+    imprinter = Imprinter(target, fresh=False, keep_ledger=True)
+    pieces = [
+        Piece(0, 4096, b"\x01" * 4096),
+        Piece(4096, 4096, b"\x02" * 4096),
+        Piece(8192, 4096, b"\x03" * 4096),
+        Piece(12288, 4096, None),
+        Piece(16384, 4096, b"\x04" * 4096),
+        Piece(20480, 100, b"\x05" * 100),
+    ]
+    for piece in imprinter.write_ahead(PLACE, pieces):
+        imprinter.put(PLACE, piece)
+    at = PLACE.offset
+    assert [e for e in target.log if e[0] == "write"] == [("write", at + 4096, 8192), ("write", at + 16384, 4196)]
+    imprinter.settle()
+    assert target.data[at : at + 20580] == b"".join(p.data or bytes(p.length) for p in pieces)
+    imprinter.check(StepProgress(lambda event: None, 0), CancelToken())
+
+
 @pytest.mark.parametrize("digest", [b"", blake3(b"\x07" * 4096).digest()])
 def test_what_is_written_ahead_is_written_once_and_read_back(digest: bytes) -> None:
     target = Target(16 * MiB)
@@ -109,7 +130,7 @@ def test_what_is_written_ahead_is_written_once_and_read_back(digest: bytes) -> N
         Piece(MiB, 4096, b"\x07" * 4096, digest=digest),
         Piece(2 * MiB, 512, None),
     ]
-    ahead = [imprinter.write_ahead(PLACE, piece) for piece in reversed(pieces)]
+    ahead = [imprinter.write_ahead(PLACE, [piece])[0] for piece in reversed(pieces)]
     assert [e for e in target.log if e[0] == "write"] == [("write", 2 * MiB, 4096)], "the first piece has to wait"
     for piece in reversed(ahead):
         imprinter.put(PLACE, piece)
