@@ -12,7 +12,7 @@ GiB = 1 << 30
 DEFAULT_SIZE = 6 * GiB
 _FULL = 0.45  # of the volume; with the file system's own structures it is about 2.9 GB of 6 GiB
 _NOISE = 400_000_000 / DEFAULT_SIZE
-ROOM = 1.7  # memory that a run takes, as a multiple of the volume's size
+ROOM = 2.0  # memory that a run takes, as a multiple of the volume's size
 _ROOTS = ("/usr/bin", "/usr/sbin", "/usr/lib", "/usr/libexec", "/usr/share", "/opt", "/usr/local", "/usr/include")
 
 
