@@ -12,9 +12,19 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench.measure import Cost, apart, median, pipeline
+from tests.bench.measure import Cost, apart, pipeline
 from tests.bench.table import Line, goal_text, goals, markdown
-from tests.bench.volume import DEFAULT_SIZE, ROOM, GiB, call, make_big_ext4, make_big_ntfs, make_ntfs, memory_free
+from tests.bench.volume import (
+    DEFAULT_SIZE,
+    ROOM,
+    GiB,
+    call,
+    make_big_ext4,
+    make_big_ntfs,
+    make_ext4,
+    make_ntfs,
+    memory_free,
+)
 from tests.support.stuffing import mounts_below, unmount
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +44,10 @@ TITLES = {
     "partclone-restore": ("restore", "zstd -d \\| partclone.restore -C"),
     "ntfsclone-restore": ("restore", "zstd -d \\| ntfsclone -r"),
     "checked": ("restore", "Jurymast restore and read-back"),
+    "extract-ntfs": ("extract-ntfs", "Jurymast extract, all files of the NTFS"),
+    "ntfs-3g": ("extract-ntfs", "cp -a of all files from ntfs-3g"),
+    "extract-ext4": ("extract-ext4", "Jurymast extract, the same files from ext4"),
+    "debugfs": ("extract-ext4", "debugfs rdump of the same files"),
     "map-ext4": ("map", "Jurymast inspect: used blocks of an empty 15 TiB ext4"),
     "map-ntfs": ("map", "Jurymast inspect: used blocks of an empty 8 TiB NTFS"),
     "start": ("start", "jurymast --version"),
@@ -54,7 +68,7 @@ class Bench:
         """All `keys`, `repeat` rounds; the machine's moods then hit all rows alike."""
         costs: dict[str, list[Cost]] = {key: [] for key in keys}
         output: dict[str, int] = {}
-        if any(TITLES[key][0] in ("capture", "restore") or key == "info" for key in keys):
+        if any(TITLES[key][0] != "map" and key != "start" for key in keys):
             _say(f"making an NTFS volume of {self._size / GiB:.1f} GiB")
             self.used = apart(make_ntfs, self._image, self._size)
         self._pipeline((*JURYMAST, "--help"))  # compiles what is not compiled yet
@@ -64,7 +78,7 @@ class Bench:
                 costs[key].append(cost)
                 output[key] = written
                 _say(f"round {number + 1}: {TITLES[key][1]}: {cost.cpu:.1f} s user+sys, {cost.wall:.1f} s wall")
-        return [Line(k, *TITLES[k], median(costs[k]), output[k]) for k in TITLES if k in costs]
+        return [Line(k, *TITLES[k], costs[k], output[k]) for k in TITLES if k in costs]
 
     def _row(self, key: str) -> Callable[[], tuple[Cost, int]]:
         rows: dict[str, Callable[[], tuple[Cost, int]]] = {
@@ -80,6 +94,12 @@ class Bench:
             ),
             "ntfsclone-restore": lambda: self._unpiped(
                 self._ntfsclone, lambda to: ("ntfsclone", "-q", "-r", "--overwrite", to, "-")
+            ),
+            "extract-ntfs": lambda: self._extract(self._image),
+            "ntfs-3g": self._copy_mounted,
+            "extract-ext4": lambda: self._extract(self._ext4()),
+            "debugfs": lambda: self._into_folder(
+                lambda to: self._pipeline(("debugfs", "-R", f"rdump / {to}", self._ext4()))
             ),
             "map-ext4": lambda: self._map(make_big_ext4),
             "map-ntfs": lambda: self._map(make_big_ntfs),
@@ -151,6 +171,37 @@ class Bench:
         cost = self._pipeline(UNZSTD, sink(self._old_disk()), stdin=packed)
         packed.unlink()
         return cost, 0
+
+    def _ext4(self) -> Path:
+        """The same files on ext4. It stays, so that it is made once."""
+        image = self._folder / "files.ext4"
+        if not image.exists():
+            tree = self._folder / "tree"
+            self._pipeline((*JURYMAST, "extract", self._image, tree))
+            apart(make_ext4, image, tree, self._size)
+            shutil.rmtree(tree)
+        return image
+
+    def _extract(self, image: Path) -> tuple[Cost, int]:
+        return self._into_folder(lambda to: self._pipeline((*JURYMAST, "extract", image, to)))
+
+    def _copy_mounted(self) -> tuple[Cost, int]:
+        """What the driver takes counts too: it ends when it is unmounted."""
+        where = self._folder / "from"
+        where.mkdir()
+        mount = ("ntfs-3g", "-o", "ro,no_detach", self._image, where)
+        wait = f"until mountpoint -q {where}; do sleep 0.02; done"
+        return self._into_folder(
+            lambda to: self._pipeline(mount, ("sh", "-ec", f"{wait}; cp -a {where}/. {to}; umount {where}"))
+        )
+
+    def _into_folder(self, copy: Callable[[Path], Cost]) -> tuple[Cost, int]:
+        out = self._folder / "out"
+        out.mkdir()
+        cost = copy(out)
+        written = sum(p.stat().st_size for p in out.rglob("*") if p.is_file() and not p.is_symlink())
+        shutil.rmtree(out)
+        return cost, written
 
     def _map(self, make: Callable[[Path], int]) -> tuple[Cost, int]:
         image = self._folder / "big.img"

@@ -76,8 +76,3 @@ def apart(work: Callable[..., int], *arguments: object) -> int:
     """
     with ProcessPoolExecutor(1) as pool:
         return pool.submit(work, *arguments).result()
-
-
-def median(costs: Sequence[Cost]) -> Cost:
-    """The run in the middle by CPU time, whole, so that its figures belong together."""
-    return sorted(costs, key=lambda cost: cost.cpu)[(len(costs) - 1) // 2]

@@ -40,6 +40,13 @@ def _copy(source: Path, target: Path) -> None:
             writing.write(data)
 
 
+def make_ext4(image: Path, tree: Path, size: int) -> int:
+    """An ext4 of `size` bytes with the files below `tree`. Its size in bytes."""
+    _sparse(image, size)
+    call("mke2fs", "-q", "-F", "-t", "ext4", "-d", tree, image)
+    return image.stat().st_size
+
+
 def make_big_ext4(image: Path) -> int:
     """15 TiB, empty, as mke2fs makes it: some 220 MB of metadata. Its size in bytes."""
     _sparse(image, 15 << 40)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.measure import Cost, apart, median, pipeline
-from tests.bench.table import Goal, Line, goal_text, goals, markdown
+from tests.bench.measure import Cost, apart, pipeline
+from tests.bench.table import Goal, Line, goal_text, goals, markdown, ratio_of
 
 MB = 10**6
 
@@ -29,8 +29,16 @@ def test_a_program_that_fails_is_named_with_its_words(tmp_path: Path) -> None:
 
 def test_the_median_is_one_whole_run() -> None:
     runs = [Cost(3, 0, 9, 1), Cost(1, 0, 7, 2), Cost(2, 0, 8, 3)]
-    assert median(runs) == Cost(2, 0, 8, 3)
-    assert median(runs[:2]) == Cost(1, 0, 7, 2)
+    assert Line("x", "x", "x", runs).cost == Cost(2, 0, 8, 3)
+    assert Line("x", "x", "x", runs[:2]).cost == Cost(1, 0, 7, 2)
+
+
+def test_ratios_are_those_of_single_rounds() -> None:
+    quiet, busy = Cost(1, 0, 4, 0), Cost(2, 0, 9, 0)
+    ours = Line("a", "a", "a", [quiet, quiet, busy])
+    peer = Line("b", "a", "b", [Cost(3, 0, 8, 0), Cost(2, 0, 4, 0), Cost(8, 0, 27, 0)])
+    assert ratio_of(peer, ours) == 3
+    assert ratio_of(peer, ours, wall=True) == 2
 
 
 def test_work_apart_comes_back_and_its_errors_too() -> None:
@@ -40,10 +48,10 @@ def test_work_apart_comes_back_and_its_errors_too() -> None:
 
 
 LINES = [
-    Line("capture", "capture", "ours", Cost(9, 1, 5, 60 * MB), 1500 * MB),
-    Line("partclone", "capture", "partclone \\| zstd", Cost(18, 4, 4, 90 * MB), 1400 * MB),
-    Line("zstd", "capture", "zstd", Cost(8, 0, 4, 30 * MB)),
-    Line("map-ext4", "map", "map", Cost(1, 1, 12, 250 * MB)),
+    Line("capture", "capture", "ours", [Cost(9, 1, 5, 60 * MB)], 1500 * MB),
+    Line("partclone", "capture", "partclone \\| zstd", [Cost(18, 4, 4, 90 * MB)], 1400 * MB),
+    Line("zstd", "capture", "zstd", [Cost(8, 0, 4, 30 * MB)]),
+    Line("map-ext4", "map", "map", [Cost(1, 1, 12, 250 * MB)]),
 ]
 
 
