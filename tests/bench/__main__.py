@@ -188,7 +188,7 @@ class Bench:
     def _copy_mounted(self) -> tuple[Cost, int]:
         """What the driver takes counts too: it ends when it is unmounted."""
         where = self._folder / "from"
-        where.mkdir()
+        where.mkdir(exist_ok=True)
         mount = ("ntfs-3g", "-o", "ro,no_detach", self._image, where)
         wait = f"until mountpoint -q {where}; do sleep 0.02; done"
         return self._into_folder(
