@@ -6,19 +6,18 @@ import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from formats.archive.layout import HEADER_SIZE, Kind, PartHead
 from formats.archive.record import decode, parse_header
 from formats.archive.sink import part_path
+from formats.base.closing import Closing
 from formats.base.decode import decode as decode_layout
 from formats.base.errors import DeviceError, FormatError, RecoveryError, Truncated, Unsupported
 from formats.base.extent import ExtentList
 from formats.base.source import FileSource, check_range
 
 
-class PartsSource:
+class PartsSource(Closing):
     """A BlockSource over the parts that are there. `missing`: numbers (1-based) of parts that are not.
 
     `starts`: archive offset of each part that is there.
@@ -55,14 +54,6 @@ class PartsSource:
     def close(self) -> None:
         for file in self._files:
             file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def open_parts(path: Path) -> PartsSource:

@@ -17,6 +17,7 @@ from formats.archive.record import RecordHeader, decode_block, parse_header
 from formats.archive.record import decode as decode_payload
 from formats.archive.segment import Segment, Stored, unpack_pairs
 from formats.archive.window import segment_by_walk
+from formats.base.closing import Closing
 from formats.base.decode import decode
 from formats.base.errors import Corrupt, DeviceError, FormatError, Inconsistent, Unsupported
 from formats.base.extent import ExtentList, collect
@@ -48,7 +49,7 @@ class Structure(NamedTuple):
     maps: dict[int, ExtentList]  # those that are in memory already
 
 
-class ArchiveReader:
+class ArchiveReader(Closing):
     """An opened archive. Thread-safe. Use as a context manager or call close()."""
 
     def __init__(self, source: BlockSource, structure: Structure) -> None:
@@ -251,12 +252,6 @@ class ArchiveReader:
     def close(self) -> None:
         if isinstance(self.source, PartsSource):
             self.source.close()
-
-    def __enter__(self) -> ArchiveReader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class ArchiveVolume:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
+from formats.base.closing import Closing
 from formats.base.errors import DeviceError, Truncated
 from formats.base.extent import Extent, ExtentList
 
@@ -43,7 +43,7 @@ def check_range(source: BlockSource, offset: int, length: int) -> None:
         raise Truncated("read", offset, f"{length} bytes leave the source, which has {source.size}", source=source.name)
 
 
-class FileSource:
+class FileSource(Closing):
     """A regular file or block device, opened read-only. Use as a context manager or call close()."""
 
     def __init__(self, path: str | Path, sector_size: int = 512) -> None:
@@ -84,14 +84,6 @@ class FileSource:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class MemorySource:

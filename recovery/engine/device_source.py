@@ -6,9 +6,8 @@ import errno
 import mmap
 import os
 import threading
-from types import TracebackType
-from typing import Self
 
+from formats.base.closing import Closing
 from formats.base.errors import DeviceError, RecoveryError, Refused, Truncated
 from formats.base.extent import ExtentBuilder, ExtentList
 from formats.base.source import check_range
@@ -20,7 +19,7 @@ _DIRECT_LIMIT = 16 * MiB  # of one read around the cache; callers step sector by
 _CLOSE_PATIENCE = 1.0  # seconds
 
 
-class DeviceSource:
+class DeviceSource(Closing):
     """A BlockSource over a device or image file. Owns `fd`. Reads may come from several threads."""
 
     def __init__(self, fd: int, identity: DeviceIdentity) -> None:
@@ -196,11 +195,3 @@ class DeviceSource:
             self._fd = self._direct_fd = -1
         finally:
             self._direct_lock.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

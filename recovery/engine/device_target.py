@@ -11,9 +11,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Self
 
+from formats.base.closing import Closing
 from formats.base.errors import DeviceError, Refused
 from formats.base.units import MiB, align_down, align_up
 from recovery.engine import blkdev, sysblock
@@ -29,7 +28,7 @@ _WRITE_BACK_AFTER = 32 * MiB  # dirty pages beyond this are sent on their way, s
 _LOCK_PATIENCE = 5.0  # seconds; udev holds its lock for moments while it looks at a disk
 
 
-class DeviceTarget:
+class DeviceTarget(Closing):
     """A BlockTarget over a device or image file. Owns `fd`. Writes may come from several threads."""
 
     def __init__(self, fd: int, identity: DeviceIdentity) -> None:
@@ -228,14 +227,6 @@ class DeviceTarget:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def refuse_moved(name: str, moved: list[str]) -> None:

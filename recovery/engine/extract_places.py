@@ -10,9 +10,8 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from formats.base.closing import Closing
 from formats.base.errors import DeviceError
 from fs.walk import shown
 from recovery.engine.extract import Item
@@ -42,7 +41,7 @@ class Opened:
         self.names: set[int] = set()
 
 
-class Places:
+class Places(Closing):
     """A folder, and the directories in it that stand open: see the module. Use as a context manager."""
 
     def __init__(self, path: Path, *, overwrite: bool = False, windows: bool | None = None) -> None:
@@ -183,14 +182,6 @@ class Places:
                 with suppress(OSError):
                     os.unlink(name, dir_fd=directory.fd)
             os.close(directory.fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _folded(raw: bytes) -> int:
