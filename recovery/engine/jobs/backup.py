@@ -4,61 +4,33 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import platform
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from formats.archive.model import Manifest, VolumeRecord
 from formats.archive.opening import reader_of, structure_of
 from formats.archive.parts import open_files
 from formats.archive.reader import ArchiveReader
-from formats.archive.record import Encoded, digest_of, encode
 from formats.archive.sink import FileSink, PipeSink
 from formats.archive.verify import verify, verify_tail
 from formats.archive.writer import ArchiveWriter
 from formats.base.errors import Corrupt, DeviceError, Refused
-from formats.base.extent import Extent, ExtentList
+from formats.base.extent import ExtentList
 from formats.base.problem import Problem, Severity
-from formats.base.source import BlockSource, Window
-from formats.base.zeros import is_zero
+from formats.base.source import Window
 from fs.registry import Handling
-from recovery import __version__
 from recovery.engine.activity import write_mark
 from recovery.engine.device import DeviceSource, open_source
-from recovery.engine.events import Outcome, StepProgress
-from recovery.engine.gather import Batch, Reader
+from recovery.engine.events import Outcome
 from recovery.engine.identity import DeviceIdentity
-from recovery.engine.inspection import VolumeReport
 from recovery.engine.job import Job
+from recovery.engine.jobs.capture import capture
+from recovery.engine.jobs.contents import Captured, planned_manifest, volumes_of
 from recovery.engine.owners import WithoutBad, hit_names, lost_in_archive
-from recovery.engine.pipeline import run_pipeline
 from recovery.engine.plan import BackupWork, Plan
-from recovery.engine.proof import NOT_VERIFIED, Proof, Verdict, prove_volume
+from recovery.engine.proof import Proof, Verdict, prove_volume
 from recovery.engine.report import VolumeResult
 
 _UNREADABLE_NAMED = 1000
-
-
-@dataclasses.dataclass(slots=True)
-class _Volume:
-    """One volume of the archive being made. `extent`: bytes of its disk."""
-
-    disk: int
-    extent: Extent
-    extents: ExtentList
-    record: VolumeRecord
-    report: VolumeReport | None  # None: the areas outside of the partitions
-    title: str
-    unreadable: ExtentList = dataclasses.field(default_factory=ExtentList)
-    hit: tuple[str, ...] = ()  # files and structures in `unreadable`
-    proof: Proof = NOT_VERIFIED
-
-    @property
-    def excluded(self) -> ExtentList:
-        found = self.report.map.excluded if self.report and self.report.map else ()
-        return ExtentList(extent for paging_file in found for extent in paging_file.extents)
 
 
 def run(plan: Plan[BackupWork], job: Job) -> None:
@@ -73,10 +45,10 @@ def run(plan: Plan[BackupWork], job: Job) -> None:
         for path, report, _ in work.disks:
             for problem in report.table.problems:
                 job.problem(path, problem)
-        volumes = _volumes(plan)
+        volumes = volumes_of(plan)
         sink = PipeSink(os.dup(1)) if work.archive == "-" else FileSink(Path(work.archive), work.split)
         archive_id = os.urandom(16)
-        manifest = _manifest(plan, job, archive_id, volumes)
+        manifest = planned_manifest(plan, job, archive_id, volumes)
         try:
             writer = ArchiveWriter(sink, manifest)
             _capture_all(job, writer, sources, volumes)
@@ -116,75 +88,15 @@ def _same_source(identity: DeviceIdentity, source: DeviceSource, mark: tuple[int
         raise Refused(f"{source.name} is not what was inspected any more: {'; '.join(moved)}.", "Start again.")
 
 
-def _volumes(plan: Plan[BackupWork]) -> list[_Volume]:
-    found = []
-    for disk, (_, report, _) in enumerate(plan.work.disks):
-        if plan.work.whole_disks and len(report.areas):
-            record = VolumeRecord(report.size, report.sector_size, disk, 0, "areas", 0)
-            found.append(_Volume(disk, Extent(0, report.size), report.areas, record, None, "table and boot areas"))
-        for volume in report.volumes:
-            if volume.map is None:
-                raise RuntimeError("a backup plan needs maps")
-            role = "partition" if volume.partition else "whole"
-            record = VolumeRecord(
-                volume.extent.length, report.sector_size, disk, volume.extent.start, role, volume.number
-            )
-            found.append(_Volume(disk, volume.extent, volume.map.extents, record, volume, volume.title))
-    return found
-
-
-def _manifest(plan: Plan[BackupWork], job: Job, archive_id: bytes, volumes: list[_Volume]) -> Manifest:
-    disks = tuple(
-        {
-            "identity": identity.to_json(),
-            "size": report.size,
-            "sector_size": report.sector_size,
-            "whole": plan.work.whole_disks,
-            "table": report.table.to_json(),
-        }
-        for identity, (_, report, _) in zip(plan.sources, plan.work.disks, strict=True)
-    )
-    details = {
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(plan.created)),
-        "tool": f"jurymast {__version__}",
-        "machine": {"name": platform.node(), "system": f"{platform.system()} {platform.release()}"},
-        "consistency": "crash-consistent" if plan.work.live else "offline",
-        "complete": False,
-    }
-    records = tuple(dataclasses.replace(v.record, details=_details(v)) for v in volumes)
-    return Manifest(archive_id, job.settings.block_size, disks, records, details)
-
-
-def _details(volume: _Volume) -> dict[str, Any]:
-    """What the manifest says of a volume beyond its place."""
-    if volume.report is None:
-        return {"title": volume.title, "file_system": "", "image_bytes": volume.extents.total}
-    body = volume.report.to_json()
-    for name in ("number", "start", "size", "left_out"):
-        del body[name]
-    found = volume.report.map
-    body["title"] = volume.title
-    body["left_out"] = [
-        {
-            "path": p.path,
-            "reason": "its content is worthless after a restart",
-            "extents": [list(e) for e in p.extents],
-        }
-        for p in (found.excluded if found else ())
-    ]
-    return body
-
-
-def _capture_all(job: Job, writer: ArchiveWriter, sources: list[DeviceSource], volumes: list[_Volume]) -> None:
+def _capture_all(job: Job, writer: ArchiveWriter, sources: list[DeviceSource], volumes: list[Captured]) -> None:
     for number, volume in enumerate(volumes):
         source = sources[volume.disk]
-        window = Window(source, volume.extent, f"{source.name}, {volume.title}")
         if volume.report:
             for problem in volume.report.problems:
                 job.problem(volume.title, problem)
         with job.step(volume.extents.total) as progress:
             writer.begin_volume(number, volume.extents)
-            volume.unreadable = _capture(job, writer, window, source, volume, progress)
+            volume.unreadable = capture(job, writer, source, volume, progress)
             writer.end_volume()
         if len(volume.unreadable):
             text = (
@@ -196,7 +108,7 @@ def _capture_all(job: Job, writer: ArchiveWriter, sources: list[DeviceSource], v
     writer.end_data()
 
 
-def _name_hit_files(job: Job, writer: ArchiveWriter, sources: list[DeviceSource], volumes: list[_Volume]) -> None:
+def _name_hit_files(job: Job, writer: ArchiveWriter, sources: list[DeviceSource], volumes: list[Captured]) -> None:
     """Which files lie in what could not be read. From the archive where that is possible: the disk is weak enough."""
     hit = [(n, v) for n, v in enumerate(volumes) if len(v.unreadable) and v.report is not None]
     if hit and writer.sink.readable:
@@ -220,71 +132,7 @@ def _changed_sources(job: Job, work: BackupWork, sources: list[DeviceSource]) ->
     return changed
 
 
-def _capture(
-    job: Job,
-    writer: ArchiveWriter,
-    window: BlockSource,
-    disk: DeviceSource,
-    volume: _Volume,
-    progress: StepProgress,
-) -> ExtentList:
-    step = job.settings.block_size
-    base = volume.extent.start
-
-    reader = Reader(
-        window,
-        volume.extents,
-        job.settings,
-        weak_read=lambda offset, length: disk.read_direct(base + offset, length),
-        check_alive=disk.check_present,
-    )
-    bad: list[tuple[int, int]] = []
-
-    def work(batch: Batch) -> tuple[Batch, list[tuple[bytes, Encoded | None] | None]]:
-        """Per block: None for zeros, else its digest, and its payload when no equal block is known."""
-        done: list[tuple[bytes, Encoded | None] | None] = []
-        view = memoryview(batch.data)  # whose slices are no copies
-        for at in range(0, len(view), step):
-            plain = view[at : at + step]
-            if is_zero(plain):
-                done.append(None)
-                continue
-            digest = digest_of(plain)
-            payload = None if writer.lookup(digest) else encode(plain, job.settings.level, digest)
-            done.append((digest, payload))
-        return batch, done
-
-    def consume(result: tuple[Batch, list[tuple[bytes, Encoded | None] | None]]) -> None:
-        batch, done = result
-        for start, end in batch.unreadable:
-            writer.put_unreadable(start, end)
-            bad.append((start, end))
-        for position, item in enumerate(done):
-            block = batch.start // step + position
-            if item is None:
-                writer.put_zero(block)
-                continue
-            digest, payload = item
-            size = min(step, len(batch.data) - position * step)
-            if not writer.put_block(block, size, digest, payload):
-                # The equal block was forgotten in between: the table of known blocks is bounded.
-                plain = batch.data[position * step : (position + 1) * step]
-                writer.put_block(block, size, digest, encode(plain, job.settings.level, digest))
-        disk.drop_cache(base + batch.start, len(batch.data))
-        progress.advance(batch.used)
-
-    run_pipeline(
-        reader.batches(),
-        work,
-        consume,
-        workers=job.settings.workers,
-        cancel=job.cancel,
-        on_wait=lambda seconds: job.waiting(reader.where, seconds),
-    )
-    return ExtentList(bad)
-
-
-def _read_back(job: Job, writer: ArchiveWriter, volumes: list[_Volume]) -> None:
+def _read_back(job: Job, writer: ArchiveWriter, volumes: list[Captured]) -> None:
     with reader_of(writer) as reader:
         with job.step(reader.source.size) as progress:
 
@@ -308,7 +156,7 @@ def _read_back(job: Job, writer: ArchiveWriter, volumes: list[_Volume]) -> None:
                 volume.proof = _prove(reader, number, volume, job.cancel.check)
 
 
-def _prove(reader: ArchiveReader, number: int, volume: _Volume, check: Callable[[], None]) -> Proof:
+def _prove(reader: ArchiveReader, number: int, volume: Captured, check: Callable[[], None]) -> Proof:
     report = volume.report
     mapped = report is not None and report.map is not None and report.map.handling is Handling.MAPPED
     kind = report.content.identity.kind if report else ""
@@ -317,7 +165,7 @@ def _prove(reader: ArchiveReader, number: int, volume: _Volume, check: Callable[
     )
 
 
-def _finish(job: Job, plan: Plan[BackupWork], writer: ArchiveWriter, volumes: list[_Volume], changed: bool) -> None:
+def _finish(job: Job, plan: Plan[BackupWork], writer: ArchiveWriter, volumes: list[Captured], changed: bool) -> None:
     report = job.report
     for volume in volumes:
         result = VolumeResult(
