@@ -131,7 +131,7 @@ def other_disk(shared: Path, tree: Path) -> Path:
     return little.disk(shared / "other.img", tree, scheme="mbr")
 
 
-@pytest.mark.parametrize(("call", "stride"), [("pwrite", 3), ("fsync", 1)])
+@pytest.mark.parametrize(("call", "stride"), [("pwritev", 1), ("fsync", 1)])
 @pytest.mark.parametrize("job", ["restore", "clone"])
 def test_a_target_never_looks_whole_before_it_is(
     archive: Path, disk: Path, other_disk: Path, tmp_path: Path, job: str, call: str, stride: int
@@ -164,7 +164,7 @@ def test_a_bare_volume_never_looks_whole_before_it_is(volume_archive: Path, volu
     target, before = tmp_path / "target.img", little.sparse_file(tmp_path / "before.img", little.EXT4_SIZE)
     tool("mkfs.fat", before)
     with tripwire(tmp_path) as wire:
-        for call, stride in (("pwrite", 4), ("fsync", 1), ("pread", 16)):
+        for call, stride in (("pwritev", 2), ("fsync", 1), ("pread", 16)):
             for number in range(1, 300, stride):
                 shutil.copyfile(before, target)
                 killed, text = wire.run(call, number, "restore", volume_archive, target, "--yes")
