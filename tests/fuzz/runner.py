@@ -1,0 +1,251 @@
+"""Running a target in a process of its own, with a limit of processor time and of memory, and keeping what failed."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import subprocess
+import sys
+import time
+import traceback
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from random import Random
+from types import FrameType
+from typing import Any
+
+from formats.base.errors import RecoveryError
+from tests.fuzz.questions import File
+from tests.fuzz.target import Images, Input, Patched, Seed, Target, packed, unpacked
+
+ROOT = Path(__file__).resolve().parents[2]
+MEMORY = 768 << 20  # bytes that a target may need beside what the process has when it begins
+KEPT = 3  # reproducers of failures that look the same
+CHECK_EVERY = 32  # inputs between two looks at the clock
+
+
+class TooSlow(BaseException):
+    """The input took more processor time than its target allows. Not an Exception: no parser may catch it."""
+
+
+@dataclass
+class Failure:
+    """An input that failed. `same`: what failures of one cause have in common."""
+
+    target: str
+    seed: str
+    random_seed: int
+    number: int
+    error: str
+    same: str
+    trace: str
+
+
+@dataclass
+class Outcome:
+    """What became of one target, in one process."""
+
+    target: str
+    inputs: int = 0
+    seconds: float = 0.0
+    failed: int = 0
+    failures: list[Failure] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Work:
+    """`inputs`: how many in all (0: no limit), of which every `step`-th from `first` on is ours; `seconds`: of the
+    clock (0: no limit). `out`: where reproducers go."""
+
+    random_seed: int
+    inputs: int
+    seconds: float
+    first: int
+    step: int
+    images: Path
+    out: Path
+
+
+def generator(target: str, random_seed: int, number: int) -> Random:
+    """What decides about input `number` of a target."""
+    return Random(random_seed << 80 | zlib.crc32(target.encode()) << 48 | number)
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Raise TooSlow in here after `seconds` of processor time, and again after each further `seconds`."""
+
+    def stop(_: int, __: FrameType | None) -> None:
+        raise TooSlow(f"more than {seconds} s of processor time")
+
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+@contextmanager
+def memory_limit(more: int) -> Iterator[None]:
+    """No more than `more` bytes of address space beside what is used now: asking for more is a MemoryError."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def verdict(target: Target, seed: Seed, damaged: Input) -> BaseException | None:
+    """What is wrong with how `target` takes an input: None when it took it, or raised one of our own errors."""
+    try:
+        with limited(target.seconds):
+            try:
+                target.run(seed, damaged)
+            except RecoveryError as error:
+                assert str(error)
+    except (Exception, TooSlow) as error:
+        return error
+    return None
+
+
+def run_target(
+    target: Target, seeds: Sequence[Seed], work: Work, say: Callable[[Outcome], None] = lambda _: None
+) -> Outcome:
+    """All inputs that are ours. `say` is called from time to time."""
+    outcome = Outcome(target.name)
+    kinds: dict[str, int] = {}
+    begun = spoken = time.monotonic()
+    number = work.first
+    while not work.inputs or number < work.inputs:
+        if outcome.inputs % (CHECK_EVERY if target.cost == 1 else 1) == 0:
+            now = time.monotonic()
+            outcome.seconds = now - begun
+            if work.seconds and outcome.seconds > work.seconds:
+                break
+            if now - spoken > 5:
+                spoken = now
+                say(outcome)
+        seed, damaged = target.damage(generator(target.name, work.random_seed, number), seeds)
+        error = verdict(target, seed, damaged)
+        if error is not None:
+            outcome.failed += 1
+            failure = failure_of(target, seed, work.random_seed, number, error)
+            kinds[failure.same] = kinds.get(failure.same, 0) + 1
+            if kinds[failure.same] <= KEPT:
+                outcome.failures.append(failure)
+                keep(failure, seed, damaged, work.out)
+        outcome.inputs += 1
+        number += work.step
+    outcome.seconds = time.monotonic() - begun
+    return outcome
+
+
+def failure_of(target: Target, seed: Seed, random_seed: int, number: int, error: BaseException) -> Failure:
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [f for f in frames if "/fs/" in f.filename or "/formats/" in f.filename or "/recovery/" in f.filename]
+    last = (ours or frames)[-1]
+    place = "" if isinstance(error, TooSlow) else f" at {Path(last.filename).name}:{last.lineno}"
+    text = "".join(traceback.format_exception(error, limit=-12))
+    same = f"{type(error).__name__}{place}"
+    return Failure(target.name, seed.name, random_seed, number, f"{type(error).__name__}: {error}"[:300], same, text)
+
+
+# Reproducers
+
+
+def keep(failure: Failure, seed: Seed, damaged: Input, out: Path) -> Path:
+    """Write all that is needed to do it again, whatever becomes of seeds and mutations."""
+    out.mkdir(parents=True, exist_ok=True)
+    body: dict[str, Any] = asdict(failure)
+    if isinstance(damaged, Patched):
+        base = out / f"base-{zlib.crc32(damaged.data):08x}.z"
+        if not base.exists():
+            base.write_bytes(zlib.compress(damaged.data, 1))
+        body["base"], body["size"] = base.name, damaged.size
+        body["patches"] = {str(at): packed(data) for at, data in damaged.patches.items()}
+    else:
+        body["data"] = packed(damaged)
+    path = out / f"{failure.target}-{failure.random_seed}-{failure.number}.json"
+    path.write_text(json.dumps(body, indent=1) + "\n")
+    return path
+
+
+def load(path: Path) -> tuple[str, str, Input]:
+    """(target, name of the seed, input) of a reproducer."""
+    body = json.loads(path.read_text())
+    if "base" not in body:
+        return body["target"], body["seed"], unpacked(body["data"])
+    data = zlib.decompress((path.parent / body["base"]).read_bytes())
+    patches = {int(at): unpacked(text) for at, text in body["patches"].items()}
+    return body["target"], body["seed"], Patched(data, patches, body["size"])
+
+
+def repeat(path: Path, target: Target, images: Images) -> BaseException | None:
+    """What the input of a reproducer does now; None when nothing is wrong any more."""
+    _, name, damaged = load(path)
+    seed: Seed | None
+    if isinstance(target, File) and isinstance(damaged, Patched):
+        seed = target.again(name, damaged.data)
+    else:
+        seed = next((seed for seed in target.seeds(images) if seed.name == name), None)
+    if seed is None:
+        raise ValueError(f"target {target.name} has no seed {name}")
+    return verdict(target, seed, damaged)
+
+
+# Processes
+
+
+def worker(targets: dict[str, Target], request: dict[str, Any]) -> None:
+    """In the other process: run what standard input asks for, tell standard output."""
+    work = Work(**{**request["work"], "images": Path(request["work"]["images"]), "out": Path(request["work"]["out"])})
+    target = targets[request["target"]]
+
+    def say(outcome: Outcome) -> None:
+        print(json.dumps(asdict(outcome)), flush=True)
+
+    seeds = target.seeds(Images(work.images))
+    with memory_limit(MEMORY):
+        say(run_target(target, seeds, work, say))
+
+
+def run_jobs(name: str, works: Sequence[Work], module: str = "tests.fuzz") -> Outcome:
+    """Each of `works` in a process of its own, at the same time; what they found together.
+
+    A process that dies is a failure too: of an input behind the last that it told of.
+    """
+    total = Outcome(name)
+    started = []
+    for work in works:
+        request = {"target": name, "work": {**asdict(work), "images": str(work.images), "out": str(work.out)}}
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, "--worker"], cwd=ROOT, text=True, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(request))
+        process.stdin.close()
+        process.stdin = None
+        started.append((work, process))
+    for work, process in started:
+        told, trouble = process.communicate()
+        lines = told.splitlines()
+        outcome = json.loads(lines[-1]) if lines else asdict(Outcome(name))
+        total.inputs += outcome["inputs"]
+        total.seconds = max(total.seconds, outcome["seconds"])
+        total.failed += outcome["failed"]
+        total.failures += [Failure(**failure) for failure in outcome["failures"]]
+        if process.returncode:
+            total.failed += 1
+            number = work.first + outcome["inputs"] * work.step
+            text = f"the process ended with {process.returncode} behind input {number}: {trouble[-2000:]}"
+            total.failures.append(Failure(name, "", work.random_seed, number, text, "process ended", trouble))
+    return total
