@@ -39,7 +39,7 @@ def run_one(target: Target, options: argparse.Namespace, images: Path) -> Outcom
         Work(options.seed, inputs_of(target, options.inputs), seconds, job, options.jobs, images, OUT)
         for job in range(options.jobs)
     ]
-    return run_jobs(target.name, works)
+    return run_jobs([target.name], works)[0]
 
 
 def line(outcome: Outcome) -> str:
@@ -56,8 +56,8 @@ def report(outcomes: Sequence[Outcome]) -> int:
         print(f"{parser:<22} {sum(o.inputs for o in ours):>10} inputs {sum(o.failed for o in ours):>17} failures")
     failures = [f for o in outcomes for f in o.failures]
     for failure in failures:
-        where = f"{OUT.relative_to(ROOT)}/{failure.target}-{failure.random_seed}-{failure.number}.json"
-        print(f"\n{failure.same}: {where}\n{failure.trace}")
+        where = f"{OUT.relative_to(ROOT)}/{failure['target']}-{failure['random_seed']}-{failure['number']}.json"
+        print(f"\n{failure['same']}: {where}\n{failure['error']}\n{failure['trace']}")
     return 1 if failures else 0
 
 

@@ -53,7 +53,8 @@ class Outcome:
     inputs: int = 0
     seconds: float = 0.0
     failed: int = 0
-    failures: list[Failure] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)  # Failure, as it goes from process to process
+    done: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def run_target(
             failure = failure_of(target, seed, work.random_seed, number, error)
             kinds[failure.same] = kinds.get(failure.same, 0) + 1
             if kinds[failure.same] <= KEPT:
-                outcome.failures.append(failure)
+                outcome.failures.append(asdict(failure))
                 keep(failure, seed, damaged, work.out)
         outcome.inputs += 1
         number += work.step
@@ -207,25 +208,29 @@ def repeat(path: Path, target: Target, images: Images) -> BaseException | None:
 def worker(targets: dict[str, Target], request: dict[str, Any]) -> None:
     """In the other process: run what standard input asks for, tell standard output."""
     work = Work(**{**request["work"], "images": Path(request["work"]["images"]), "out": Path(request["work"]["out"])})
-    target = targets[request["target"]]
 
     def say(outcome: Outcome) -> None:
         print(json.dumps(asdict(outcome)), flush=True)
 
-    seeds = target.seeds(Images(work.images))
-    with memory_limit(MEMORY):
-        say(run_target(target, seeds, work, say))
+    for name in request["targets"]:
+        target = targets[name]
+        seeds = target.seeds(Images(work.images))
+        say(Outcome(name))
+        with memory_limit(MEMORY):
+            outcome = run_target(target, seeds, work, say)
+        outcome.done = True
+        say(outcome)
 
 
-def run_jobs(name: str, works: Sequence[Work], module: str = "tests.fuzz") -> Outcome:
-    """Each of `works` in a process of its own, at the same time; what they found together.
+def run_jobs(names: Sequence[str], works: Sequence[Work], module: str = "tests.fuzz") -> list[Outcome]:
+    """Each of `works` in a process of its own, at the same time: all targets in `names`, one after another.
 
     A process that dies is a failure too: of an input behind the last that it told of.
     """
-    total = Outcome(name)
+    totals = {name: Outcome(name, done=True) for name in names}
     started = []
     for work in works:
-        request = {"target": name, "work": {**asdict(work), "images": str(work.images), "out": str(work.out)}}
+        request = {"targets": list(names), "work": {**asdict(work), "images": str(work.images), "out": str(work.out)}}
         process = subprocess.Popen(
             [sys.executable, "-m", module, "--worker"], cwd=ROOT, text=True, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -237,15 +242,30 @@ def run_jobs(name: str, works: Sequence[Work], module: str = "tests.fuzz") -> Ou
         started.append((work, process))
     for work, process in started:
         told, trouble = process.communicate()
-        lines = told.splitlines()
-        outcome = json.loads(lines[-1]) if lines else asdict(Outcome(name))
-        total.inputs += outcome["inputs"]
-        total.seconds = max(total.seconds, outcome["seconds"])
-        total.failed += outcome["failed"]
-        total.failures += [Failure(**failure) for failure in outcome["failures"]]
-        if process.returncode:
-            total.failed += 1
-            number = work.first + outcome["inputs"] * work.step
-            text = f"the process ended with {process.returncode} behind input {number}: {trouble[-2000:]}"
-            total.failures.append(Failure(name, "", work.random_seed, number, text, "process ended", trouble))
-    return total
+        outcomes = {name: Outcome(name) for name in names}
+        for line in told.splitlines():
+            body = json.loads(line)
+            outcomes[body["target"]] = Outcome(**body)
+        for outcome in outcomes.values():
+            if not outcome.done:
+                outcome.failed += 1
+                outcome.failures = [*outcome.failures, _death(outcome, work, process.returncode, trouble)]
+                outcome.done = True
+                break
+        for outcome in outcomes.values():
+            _add(totals[outcome.target], outcome)
+    return list(totals.values())
+
+
+def _death(outcome: Outcome, work: Work, code: int, trouble: str) -> dict[str, Any]:
+    number = work.first + outcome.inputs * work.step
+    text = f"the process ended with {code} at input {number} or a later one"
+    return asdict(Failure(outcome.target, "", work.random_seed, number, text, text, trouble[-3000:]))
+
+
+def _add(total: Outcome, one: Outcome) -> None:
+    total.inputs += one.inputs
+    total.seconds = max(total.seconds, one.seconds)
+    total.failed += one.failed
+    total.failures += one.failures
+    total.done = total.done and one.done

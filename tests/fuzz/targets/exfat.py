@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from formats.base.source import MemorySource
 from fs.exfat.boot import BOOT_BYTES, boot_checksum, parse_boot, read_region
 from fs.exfat.directory import ENTRY_SIZE, DirectoryParser, set_checksum
 from fs.exfat.directory import File as FileEntry
@@ -15,7 +14,8 @@ from tests.fuzz import images as tiny
 from tests.fuzz import mutator
 from tests.fuzz.mutator import Data
 from tests.fuzz.questions import File, ask_all, volume_seed
-from tests.fuzz.target import Images, Seed, Structure, Target, Volume
+from tests.fuzz.target import Images, Raw, Seed, Structure, Target, Volume
+from tests.support.overlay import Overlay
 
 SECTOR, CHECKED = 512, 11  # sectors of a boot region before its checksum
 REGION = (CHECKED + 1) * SECTOR
@@ -49,7 +49,12 @@ def boot_seeds(images: Images) -> Sequence[Seed]:
 
 
 def region_seeds(images: Images) -> Sequence[Seed]:
-    return [Seed("region", image(images)[:REGION])]
+    data = image(images)
+    return [Seed("region", data[:REGION], extra=Raw(data))]
+
+
+def check_region(seed: Seed, damaged: bytes) -> None:
+    read_region(Overlay(seed.extra, {0: damaged}), 0)
 
 
 def directory_seeds(images: Images) -> Sequence[Seed]:
@@ -102,7 +107,7 @@ def volume_seeds(images: Images) -> Sequence[Seed]:
 
 TARGETS: tuple[Target, ...] = (
     Structure("exfat.boot", boot_seeds, check_boot, fixed=True, cost=2),
-    Structure("exfat.region", region_seeds, lambda _, d: read_region(MemorySource(d), 0), summed, fixed=True, cost=30),
+    Structure("exfat.region", region_seeds, check_region, summed, fixed=True, cost=30),
     Structure("exfat.directory", directory_seeds, check_directory, sum_sets),
     Structure("exfat.upcase", upcase_seeds, check_upcase, cost=2),
     File("exfat.file", lambda images: [("exfat", image(images))], open_tree),
