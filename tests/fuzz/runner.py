@@ -76,15 +76,14 @@ def generator(target: str, random_seed: int, number: int) -> Random:
     return Random(random_seed << 80 | zlib.crc32(target.encode()) << 48 | number)
 
 
+def _too_slow(_: int, __: FrameType | None) -> None:
+    raise TooSlow("more processor time than this may take")
+
+
 @contextmanager
-def limited(seconds: float) -> Iterator[None]:
-    """Raise TooSlow in here after `seconds` of processor time, and again after each further `seconds`."""
-
-    def stop(_: int, __: FrameType | None) -> None:
-        raise TooSlow(f"more than {seconds} s of processor time")
-
-    before = signal.signal(signal.SIGPROF, stop)
-    signal.setitimer(signal.ITIMER_PROF, seconds, seconds)
+def watched() -> Iterator[None]:
+    """In here limited() works."""
+    before = signal.signal(signal.SIGPROF, _too_slow)
     try:
         yield
     finally:
@@ -105,13 +104,19 @@ def memory_limit(more: int) -> Iterator[None]:
 
 
 def verdict(target: Target, seed: Seed, damaged: Input) -> BaseException | None:
-    """What is wrong with how `target` takes an input: None when it took it, or raised one of our own errors."""
+    """What is wrong with how `target` takes an input: None when it took it, or raised one of our own errors.
+
+    TooSlow is raised in there after the target's seconds of processor time, and again after each further one, should
+    something have caught it. Call it within watched().
+    """
     try:
-        with limited(target.seconds):
-            try:
-                target.run(seed, damaged)
-            except RecoveryError as error:
-                assert str(error)
+        try:
+            signal.setitimer(signal.ITIMER_PROF, target.seconds, target.seconds)
+            target.run(seed, damaged)
+        except RecoveryError as error:
+            assert str(error)
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
     except (Exception, TooSlow) as error:
         return error
     return None
@@ -199,7 +204,8 @@ def repeat(path: Path, target: Target, images: Images) -> BaseException | None:
         seed = next((seed for seed in target.seeds(images) if seed.name == name), None)
     if seed is None:
         raise ValueError(f"target {target.name} has no seed {name}")
-    return verdict(target, seed, damaged)
+    with watched():
+        return verdict(target, seed, damaged)
 
 
 # Processes
@@ -216,7 +222,7 @@ def worker(targets: dict[str, Target], request: dict[str, Any]) -> None:
         target = targets[name]
         seeds = target.seeds(Images(work.images))
         say(Outcome(name))
-        with memory_limit(MEMORY):
+        with memory_limit(MEMORY), watched():
             outcome = run_target(target, seeds, work, say)
         outcome.done = True
         say(outcome)

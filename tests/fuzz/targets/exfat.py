@@ -110,6 +110,6 @@ TARGETS: tuple[Target, ...] = (
     Structure("exfat.region", region_seeds, check_region, summed, fixed=True, cost=30),
     Structure("exfat.directory", directory_seeds, check_directory, sum_sets),
     Structure("exfat.upcase", upcase_seeds, check_upcase, cost=2),
-    File("exfat.file", lambda images: [("exfat", image(images))], open_tree),
+    File("exfat.file", lambda images: [("exfat", image(images))], open_tree, cost=100),
     Volume("exfat.volume", volume_seeds, ask_all(open_volume, open_tree), sum_regions),
 )

@@ -68,6 +68,6 @@ def volume_seeds(images: Images) -> Sequence[Seed]:
 TARGETS: tuple[Target, ...] = (
     Structure("fat.bpb", bpb_seeds, check_bpb, fixed=True, cost=2),
     Structure("fat.directory", directory_seeds, check_directory),
-    File("fat.file", lambda images: [(name, image(images, name)) for name in KINDS], open_tree),
+    File("fat.file", lambda images: [(name, image(images, name)) for name in KINDS], open_tree, cost=100),
     Volume("fat.volume", volume_seeds, ask_all(open_volume, open_tree)),
 )
