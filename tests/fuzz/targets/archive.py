@@ -13,16 +13,19 @@ from unittest import mock
 from formats.archive import writer as writer_module
 from formats.archive.index import unpack_index
 from formats.archive.layout import FLAG_STORED_CRC, HEADER_SIZE, Footer, Kind
-from formats.archive.model import Manifest
+from formats.archive.model import Manifest, VolumeRecord
 from formats.archive.opening import is_archive, structure_of
 from formats.archive.reader import ArchiveReader, split_checkpoint, unpack_map
 from formats.archive.record import RecordHeader, decode, digest_of, encode_plain, parse_header
 from formats.archive.scan import Found, walk
 from formats.archive.segment import Segment
+from formats.archive.sink import FileSink
 from formats.archive.verify import verify
+from formats.archive.writer import ArchiveWriter
 from formats.base.checksum import crc32c
 from formats.base.decode import decode as decode_layout
 from formats.base.errors import RecoveryError
+from formats.base.extent import ExtentList
 from formats.base.source import BlockSource
 from tests.fuzz import mutator
 from tests.fuzz.mutator import Data
@@ -32,6 +35,7 @@ from tests.support import archives
 from tests.support.overlay import Overlay
 
 BLOCKS = 24
+HUGE = 1 << 60  # bytes of a volume
 MOST = 4 << 20  # bytes of a volume that are read
 
 
@@ -43,22 +47,43 @@ class OnePart(Overlay):
     starts = (0,)
 
 
-def write(path: Path, plain: bool) -> None:
+def write(path: Path) -> None:
     """Two volumes, several checkpoints, references, a block that was written again."""
     volumes = [archives.sample(1, BLOCKS), archives.sample(2, 6)]
-    again = {3: bytes(archives.BLOCK), 5: b"again " * 600}
-    if not plain:
-        archives.write(path, volumes, window=8, rewrite=again)
-        return
-    uncompressed = mock.patch.object(
-        writer_module, "encode", lambda data, level, digest=None: encode_plain(data, digest)
-    )
-    with uncompressed:
-        archives.write(path, volumes, window=8, rewrite=again)
+    archives.write(path, volumes, window=8, rewrite={3: bytes(archives.BLOCK), 5: b"again " * 600})
 
 
-def image(images: Images, plain: bool = True) -> Data:
-    return images.get(f"archive-{'plain' if plain else 'packed'}", lambda path: write(path, plain))
+def uncompressed(make: Callable[[Path], None], path: Path) -> None:
+    with mock.patch.object(writer_module, "encode", lambda data, level, digest=None: encode_plain(data, digest)):
+        make(path)
+
+
+def write_huge(path: Path) -> None:
+    """A volume as large as one may be, nearly all of it unused: what damage makes of its map is huge too."""
+    block = archives.BLOCK
+    extents = ExtentList([(0, 3 * block), (1 << 40, (1 << 40) + 2 * block), (HUGE - block, HUGE)])
+    record = VolumeRecord(HUGE, 512, 0, 0, "partition", 1)
+    manifest = Manifest(bytes(range(16)), block, ({"size": HUGE},), (record,), {"note": "planned"})
+    writer = ArchiveWriter(FileSink(path), manifest)
+    writer.begin_volume(0, extents)
+    for start, end in extents:
+        for number in range(start // block, end // block):
+            archives.put(writer, number, b"%d" % number * (block // len(str(number))) + bytes(block % len(str(number))))
+    writer.end_volume()
+    writer.end_data()
+    writer.write_tail(manifest)
+    writer.commit()
+
+
+WRITERS: dict[str, Callable[[Path], None]] = {
+    "plain": lambda path: uncompressed(write, path),
+    "packed": write,
+    "huge": lambda path: uncompressed(write_huge, path),
+}
+
+
+def image(images: Images, name: str = "plain") -> Data:
+    return images.get(f"archive-{name}", WRITERS[name])
 
 
 def found(data: Data) -> list[Found]:
@@ -71,13 +96,13 @@ def whole(data: Data, header: RecordHeader) -> bytes:
 
 def record_seeds(images: Images) -> Sequence[Seed]:
     out: list[Seed] = []
-    for plain in (True, False):
-        data = image(images, plain)
+    for name in WRITERS:
+        data = image(images, name)
         kinds: dict[int, int] = {}
         for item in found(data):
             kinds[item.header.kind] = kinds.get(item.header.kind, 0) + 1
             if kinds[item.header.kind] <= 3:
-                out.append(Seed(f"{'plain' if plain else 'packed'} {item.header.offset}", whole(data, item.header)))
+                out.append(Seed(f"{name} {item.header.offset}", whole(data, item.header)))
     return out
 
 
@@ -154,15 +179,15 @@ def check_manifest(_: Seed, damaged: bytes) -> None:
 def archive_seeds(images: Images) -> Sequence[Seed]:
     """Metadata weigh as much as they do; of each block only its header."""
     out = []
-    for plain in (True, False):
-        data = image(images, plain)
+    for name in WRITERS:
+        data = image(images, name)
         places = []
         for item in found(data):
             header = item.header
             places.append((header.offset, header.payload_offset))
             if header.kind not in (Kind.BLOCK, Kind.PART):
                 places += [(at, min(at + 256, header.end)) for at in range(header.payload_offset, header.end, 256)]
-        out.append(Seed("plain" if plain else "packed", data, tuple(places)))
+        out.append(Seed(name, data, tuple(places)))
     return out
 
 
@@ -215,7 +240,7 @@ TARGETS: tuple[Target, ...] = (
     Structure("archive.record", record_seeds, check_record, sealed, cost=2),
     Structure("archive.segment", segment_seeds, check_segment),
     Structure("archive.map", payload_seeds(Kind.MAP), check_map),
-    Structure("archive.index", payload_seeds(Kind.INDEX), lambda _, data: unpack_index(data, 0, 2)),
+    Structure("archive.index", payload_seeds(Kind.INDEX), lambda _, data: unpack_index(data, 0, (BLOCKS + 1, 7))),
     Structure("archive.checkpoint", payload_seeds(Kind.CHECKPOINT), lambda s, data: split_checkpoint(s.extra, data)),
     Structure("archive.footer", payload_seeds(Kind.FOOTER), lambda _, data: decode_layout(Footer, data, "FOOTER", 0)),
     Structure("archive.manifest", payload_seeds(Kind.MANIFEST), check_manifest, json=True, cost=2),
