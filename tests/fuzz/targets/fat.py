@@ -54,7 +54,8 @@ def check_directory(_: Seed, damaged: bytes) -> None:
     parser = DirectoryParser(wide=bool(sum(damaged[:16]) & 1))
     for at in range(0, len(damaged), 512):
         for entry in parser.feed(damaged[at : at + 512]):
-            assert entry.name and entry.index <= len(damaged) // ENTRY_SIZE
+            # A name of spaces is empty; fs.walk writes it so that a path can hold it.
+            assert entry.index <= len(damaged) // ENTRY_SIZE
             assert printable(entry.name).isprintable()
             label_text(entry.raw_name)
             tenths, time, date, *_rest = entry.stamps
