@@ -47,6 +47,10 @@ demo: debian-demo $(VENV)/.ready ## See it work: a disk of its own, backed up, w
 bench: debian-bench $(VENV)/.ready ## Measure it beside partclone, ntfsclone and plain zstd
 	@$(BIN)/python -m tests.bench $(BENCH)
 
+.PHONY: fuzz
+fuzz: debian-test $(VENV)/.ready ## Give damaged input to every parser; FUZZ="--target ntfs --inputs 1000000"
+	@$(BIN)/python -m tests.fuzz $(FUZZ)
+
 .PHONY: check
 check: $(VENV)/.ready ## Lint, types, and which room may import which
 	$(BIN)/ruff check .

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from threading import Lock
 from typing import NamedTuple, Protocol
 
@@ -30,13 +30,13 @@ class SpanRef(NamedTuple):
         return _ENTRY.pack(*self)
 
 
-def unpack_index(plain: bytes, offset: int, volumes: int) -> list[SpanRef]:
-    """The lines of an INDEX record at archive offset `offset`. Raises Inconsistent."""
+def unpack_index(plain: bytes, offset: int, blocks: Sequence[int]) -> list[SpanRef]:
+    """The lines of an INDEX record at archive offset `offset`; `blocks`: of each volume. Raises Inconsistent."""
     if len(plain) % _ENTRY.size:
         raise Inconsistent("INDEX", offset, f"{len(plain)} bytes are no whole number of entries")
     refs = []
     for checkpoint, volume, overlay, first, end in _ENTRY.iter_unpack(plain):
-        if volume >= volumes or first > end:
+        if volume >= len(blocks) or not first <= end <= blocks[volume]:
             raise Inconsistent("INDEX", offset, f"entry of volume {volume}, blocks [{first}, {end})")
         refs.append(SpanRef(checkpoint, volume, bool(overlay), first, end))
     return refs

@@ -105,7 +105,7 @@ def _by_footer(parts: PartsSource, problems: list[Problem]) -> Structure:
     refs: list[SpanRef] = unpack_index(
         _either(parts, footer.index_a, footer.index_b, Kind.INDEX, found, problems),
         footer.index_a,
-        len(manifest.volumes),
+        [-(-volume.size // manifest.block_size) for volume in manifest.volumes],
     )
     checkpoints = sorted({ref.checkpoint for ref in refs} | {footer.last_checkpoint})
     maps = {

@@ -15,7 +15,7 @@ from formats.archive.model import Manifest
 from formats.archive.parts import PartsSource
 from formats.archive.record import RecordHeader, decode_block, parse_header
 from formats.archive.record import decode as decode_payload
-from formats.archive.segment import Segment, Stored, unpack_pairs
+from formats.archive.segment import Segment, Span, Stored, unpack_pairs
 from formats.archive.window import segment_by_walk
 from formats.base.closing import Closing
 from formats.base.decode import decode
@@ -202,16 +202,32 @@ class ArchiveReader(Closing):
         at = 0
         for first, end, spans in self._volumes[volume].ranges():
             yield from self._lost(wanted, at, first)
-            state: dict[int, Stored | None] = {}
-            for span in spans:
-                for start, stop in span.zero:
-                    state.update(dict.fromkeys(range(max(start, first), min(stop, end))))
-                state.update((b, where) for b, where in span.entries() if first <= b < end)
             for start, stop in wanted.overlapping(first, end):
                 for block in range(start, stop):
-                    yield Entry(block, state[block]) if block in state else Entry(block, None, lost=True)
+                    yield _entry(block, spans)
             at = end
         yield from self._lost(wanted, at, 1 << 62)
+
+    def lost(self, volume: int, bad: ExtentList) -> ExtentList:
+        """Numbers of the blocks that the archive should hold and does not; `bad`: archive bytes that do not count.
+
+        As entries() says, but a step for each extent and each entry of the index: a damaged map may name 2^50 blocks.
+        """
+        wanted = block_ranges(self.map(volume), self.block_size)
+        found: list[tuple[int, int]] = []
+        at = 0
+        for first, end, spans in self._volumes[volume].ranges():
+            found += wanted.overlapping(at, first)
+            known = ExtentList()
+            for span in spans:
+                good: list[tuple[int, int]] = []
+                gone: list[tuple[int, int]] = []
+                for number, offset in zip(span.numbers, span.offsets, strict=True):
+                    (gone if bad.touches(offset, offset + 1) else good).append((number, number + 1))
+                known = known.union(span.zero).subtract(ExtentList(gone)).union(good)
+            found += wanted.clip(first, end).subtract(known)
+            at = end
+        return ExtentList([*found, *wanted.overlapping(at, 1 << 62)])
 
     @staticmethod
     def _lost(wanted: ExtentList, first: int, end: int) -> Iterator[Entry]:
@@ -252,6 +268,15 @@ class ArchiveReader(Closing):
     def close(self) -> None:
         if isinstance(self.source, PartsSource):
             self.source.close()
+
+
+def _entry(block: int, spans: Sequence[Span]) -> Entry:
+    """What the last of `spans` that tells of `block` says."""
+    for span in reversed(spans):
+        where = span.stored(block)
+        if where is not None or span.is_zero(block):
+            return Entry(block, where)
+    return Entry(block, None, lost=True)
 
 
 class ArchiveVolume:

@@ -138,7 +138,10 @@ def _map(found: _Walk, volume: int, size: int, spans: list[Span], problems: list
     )
     problems.append(Problem(Severity.WARNING, "archive.map_lost", text))
     step = found.manifest.block_size if found.manifest else 1
-    told = ExtentList((s.first_block * step, s.end_block * step) for s in spans if not s.overlay)
+    blocks = -(-size // step)  # more than that is damage
+    told = ExtentList(
+        (min(s.first_block, blocks) * step, min(s.end_block, blocks) * step) for s in spans if not s.overlay
+    )
     return ExtentList([*(e for span in spans for e in span.extents), *told.complement(size)]).clip(0, size)
 
 
@@ -153,9 +156,11 @@ def _span(found: _Walk, volume: int, blocks: int, spans: list[tuple[int, Span]])
             places[block] = place
     for window_start, span in spans:
         if span.overlay:  # blocks that became zero after they were stored
-            for block in (b for start, end in span.zero for b in range(start, end)):
-                if block in places and places[block].offset < window_start:
-                    del places[block]
+            for start, end in span.zero:
+                named = range(start, end) if end - start < len(places) else [b for b in places if start <= b < end]
+                for block in named:
+                    if block in places and places[block].offset < window_start:
+                        del places[block]
     out = Span(volume, False, 0, max(1, blocks), array("Q"), array("Q"), bytearray())
     for block in sorted(places):
         out.numbers.append(block)

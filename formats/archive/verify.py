@@ -160,21 +160,13 @@ class _Checker:
             self.note(0, 0, "INDEX: its entries are not the spans that stand in the checkpoints")
         bad = ExtentList(self.bad)
         for volume, record in enumerate(self.reader.manifest.volumes):
-            lost = self._lost_blocks(volume, bad)
+            lost = self.reader.lost(volume, bad)
             held = self.reader.map(volume)
             step = self.reader.block_size
             self.result.lost[volume] = held.intersect(
                 ExtentList((start * step, min(end * step, record.size)) for start, end in lost)
             )
         return self.result
-
-    def _lost_blocks(self, volume: int, bad: ExtentList) -> ExtentList:
-        found = []
-        for entry in self.reader.entries(volume):
-            gone = entry.lost or (entry.where is not None and bad.touches(entry.where.offset, entry.where.offset + 1))
-            if gone:
-                found.append((entry.block, entry.block + 1))
-        return ExtentList(found)
 
 
 def _decode_batch(reader: ArchiveReader, batch: list[RecordHeader]) -> list[tuple[bytes | None, str]]:

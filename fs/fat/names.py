@@ -31,8 +31,10 @@ def short_checksum(raw: bytes) -> int:
 
 
 def printable(name: str) -> str:
-    """A name for a report: surrogates without a partner, which no output takes, are replaced."""
-    return name.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    """A name for a report: surrogates without a partner, which no output takes, and control characters, which a
+    terminal would obey, become U+FFFD."""
+    text = name.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def label_text(raw: bytes) -> str:

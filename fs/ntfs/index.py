@@ -12,7 +12,15 @@ from typing import NamedTuple
 from formats.base.decode import decode
 from formats.base.errors import Corrupt, RecoveryError
 from formats.base.units import MiB, is_power_of_two
-from fs.ntfs.attribute import BITMAP, INDEX_ALLOCATION, INDEX_ROOT, Attribute, FileNameValue, parse_file_name
+from fs.ntfs.attribute import (
+    BITMAP,
+    INDEX_ALLOCATION,
+    INDEX_ROOT,
+    Attribute,
+    FileNameValue,
+    parse_file_name,
+    printable,
+)
 from fs.ntfs.boot import MAX_RECORD
 from fs.ntfs.layout import IndexRoot
 from fs.ntfs.mft import Budget, Mft
@@ -43,7 +51,7 @@ class Index:
     def __init__(self, mft: Mft, number: int, found: Sequence[Attribute], name: str) -> None:
         self.number, self.name = number, name
         self._where = mft.record_offset(number)
-        self._label = f"index {name} of MFT record {number}"
+        self._label = f"index {printable(name)} of MFT record {number}"
         roots = select(found, INDEX_ROOT, name)
         if len(roots) != 1 or roots[0].value is None or len(roots[0].value) < ROOT_BYTES + HEADER.size:
             raise Corrupt(self._label, self._where, "it has no usable $INDEX_ROOT")

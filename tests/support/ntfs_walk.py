@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from formats.base.errors import RecoveryError
 from formats.base.source import BlockSource
 from fs.ntfs.tree import NtfsTree, open_tree
-from fs.tree import Node, NodeKind, NodeReader, RunKind
+from fs.tree import FileTree, Node, NodeKind, NodeReader, RunKind
 
 STEP = 1 << 20
 
@@ -39,7 +39,7 @@ def digest(reader: NodeReader, step: int = STEP) -> str:
     return state.hexdigest()
 
 
-def check_runs(tree: NtfsTree, node: Node, size: int, volume: int, stream: str = "") -> None:
+def check_runs(tree: FileTree, node: Node, size: int, volume: int, stream: str = "") -> None:
     """Ascending, without gaps, inside the volume; all of the content or none of it."""
     at = 0
     for count, run in enumerate(tree.runs(node, stream)):
@@ -85,7 +85,7 @@ def exercise(source: BlockSource, seconds: float = 20, most: int = 4 << 20) -> s
     return ""
 
 
-def one(tree: NtfsTree, node: Node, volume: int, most: int) -> None:
+def one(tree: FileTree, node: Node, volume: int, most: int) -> None:
     """All questions about one node."""
     streams = [""]
     for question in (tree.xattrs, tree.link_target, tree.streams):

@@ -347,3 +347,12 @@ def test_window_offsets_are_relative(image: Image) -> None:
     data = image("fat12").read_bytes()
     source = Window(MemorySource(b"\xee" * 4096 + data), Extent(4096, 4096 + len(data)))
     assert list(open_volume(source).allocated()) == list(open_volume(MemorySource(data)).allocated())
+
+
+def test_names_with_control_characters_do_not_reach_a_report() -> None:
+    """A terminal would obey them; found by fuzzing."""
+    source = fat16({2: 0}, item(b"\x1b[31m\x07A", 2, attributes=0x10))
+    volume = open_volume(source)
+    owners = [reference.owner for reference in volume.references()]
+    assert any("\ufffd[31m\ufffdA" in problem.text for problem in volume.problems)
+    assert all(text.isprintable() for text in [*owners, *(problem.text for problem in volume.problems)])

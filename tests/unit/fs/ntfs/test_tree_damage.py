@@ -15,6 +15,10 @@ from hypothesis import strategies as st
 from formats.base.errors import Corrupt, RecoveryError
 from formats.base.source import FileSource, MemorySource
 from fs.ntfs import lznt1, lzx, xpress
+from fs.ntfs.boot import find_boot
+from fs.ntfs.findings import Findings
+from fs.ntfs.index import Index
+from fs.ntfs.mft import Mft
 from fs.ntfs.reparse import parse_reparse
 from fs.ntfs.tree import open_tree
 from fs.tree import NodeKind
@@ -225,3 +229,12 @@ def test_lznt1_by_hand() -> None:
     for bad in (b"\x02\xb0\x01\x00\x00", b"\x00\x10\x00", b"\xff\xb0\x00", b"\x03\xb0\x02Q\xff\x1f"):
         with pytest.raises(Corrupt):
             lznt1.decompress(bad, 4096, "test", 0)
+
+
+def test_the_name_of_a_damaged_index_does_not_reach_a_report(image: Image) -> None:
+    """A terminal would obey control characters in it; found by fuzzing."""
+    with FileSource(image("cluster-4096")) as source:
+        mft = Mft(source, find_boot(source, Findings()), Findings())
+        with pytest.raises(Corrupt, match="index \ufffd\\[2J of MFT record 5") as caught:
+            Index(mft, 5, [], "\x1b[2J")
+    assert str(caught.value).isprintable()
