@@ -1,33 +1,64 @@
-"""Sizes, disk maps and plans in words and text, for 80 columns."""
+"""Disks, maps and plans in words and text, for 80 columns: what every face says in the same way."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from formats.base.units import in_words as size
 from formats.table.model import Scheme
 from fs.api import PagingFile
 from recovery.engine.inspection import DiskReport, VolumeReport
+from recovery.engine.inventory import Disk
 from recovery.engine.plan import Plan
 
 MAP_WIDTH = 76
+NO_DISKS = (
+    "No disks found. If the machine has some, its controller may be in RAID or VMD mode: look into its firmware setup."
+)
 
 
-def disk_map(report: DiskReport) -> str:
-    """One line, proportional, each volume at least wide enough for its number; dots are free space."""
-    cells = ["."] * MAP_WIDTH
-    total = max(1, report.size)
-    for volume in report.volumes:
-        first = min(MAP_WIDTH - 1, volume.extent.start * MAP_WIDTH // total)
-        end = max(first + 1, min(MAP_WIDTH, -(-volume.extent.end * MAP_WIDTH // total)))
-        name = str(volume.number)
+def disk_map(report: DiskReport, width: int = MAP_WIDTH) -> str:
+    """The volumes of a disk as a `span_map`."""
+    return span_map(report.size, [(v.number, v.extent.start, v.extent.end) for v in report.volumes], width)
+
+
+def span_map(size: int, spans: Iterable[tuple[int, int, int]], width: int = MAP_WIDTH) -> str:
+    """One line, proportional, each span (number, start, end) at least one wide; dots are free space. Bytes.
+
+    `width`: without the brackets at its ends.
+    """
+    cells = ["."] * width
+    total = max(1, size)
+    for number, start, stop in spans:
+        first = min(width - 1, start * width // total)
+        end = max(first + 1, min(width, -(-stop * width // total)))
         for at in range(first, end):
             cells[at] = "="
-        for at, char in enumerate(name):
-            if first + at < MAP_WIDTH:
+        for at, char in enumerate(str(number)):
+            if first + at < width:
                 cells[first + at] = char
     return "[" + "".join(cells) + "]"
+
+
+def disk_name(disk: Disk) -> str:
+    """Model and serial number, or the file behind it."""
+    identity = disk.identity
+    name = identity.model or identity.backing or ("image file" if identity.kind == "file" else "unknown model")
+    return f"{name} serial {identity.serial}" if identity.serial else name
+
+
+def disk_state(disk: Disk) -> str:
+    """How it is connected and what uses it."""
+    notes = [
+        disk.identity.transport,
+        "removable" if disk.removable else "",
+        "read-only" if disk.read_only else "",
+        "this system runs from it" if disk.boot_medium else "",
+        "mounted" if disk.mounts else "",
+        "swap in use" if disk.swaps else "",
+    ]
+    return ", ".join(n for n in notes if n) or "not in use"
 
 
 def volume_line(volume: VolumeReport) -> str:
