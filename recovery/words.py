@@ -92,16 +92,34 @@ def _excluded(volume: VolumeReport) -> Sequence[PagingFile]:
 
 def plan_text(plan: Plan[Any]) -> str:
     """The Plan as it is reviewed: what happens, and everything that is lost."""
+    lines = [*plan_head(plan), *plan_steps(plan)]
+    for part in (plan_losses(plan), plan_warnings(plan)):
+        lines += ["", *part] if part else []
+    return "\n".join(lines)
+
+
+def plan_head(plan: Plan[Any]) -> list[str]:
+    """What, and onto what."""
     lines = [plan.title, f"Plan {plan.plan_id}", ""]
     if plan.target is not None:
         target = plan.target
         about = ", ".join(x for x in (target.model, f"serial {target.serial}" if target.serial else "") if x)
         lines.append(f"Target: {target.path}, {size(target.size)}{', ' + about if about else ''}")
-    lines += [f"  {n}. {step.text}" for n, step in enumerate(plan.steps, 1)]
-    if plan.losses:
-        lines += ["", "THIS WILL BE LOST:"]
-        lines += [f"  - {loss.what}, {size(loss.size)}" for loss in plan.losses]
-    if plan.warnings:
-        lines += ["", "Please note:"]
-        lines += [f"  - {warning}" for warning in plan.warnings]
-    return "\n".join(lines)
+    return lines
+
+
+def plan_steps(plan: Plan[Any]) -> list[str]:
+    """The steps in their order."""
+    return [f"  {n}. {step.text}" for n, step in enumerate(plan.steps, 1)]
+
+
+def plan_losses(plan: Plan[Any]) -> list[str]:
+    """Everything that is lost, by name; nothing when nothing is."""
+    lost = [f"  - {loss.what}, {size(loss.size)}" for loss in plan.losses]
+    return ["THIS WILL BE LOST:", *lost] if lost else []
+
+
+def plan_warnings(plan: Plan[Any]) -> list[str]:
+    """What must be known before."""
+    notes = [f"  - {warning}" for warning in plan.warnings]
+    return ["Please note:", *notes] if notes else []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from formats.base.units import in_words
 from recovery.engine.browse import open_place
-from recovery.engine.inventory import disk_of
+from recovery.engine.inventory import Disk, disk_of
 from recovery.engine.plan import Plan, Unused
 from recovery.engine.planners.backup import BackupRequest
 from recovery.engine.planners.clone import CloneRequest
@@ -57,6 +57,11 @@ class _Flow:
 
         self.app.push_screen(PickOne(heading, text, texts.LOOKING.rstrip(". "), disks, chosen))
 
+    def look_at(self, path: str) -> Disk:
+        """A disk that may be worked on. Raises Refused when it is only described."""
+        self.machine.allow(path)
+        return disk_of(path)
+
     def partitions_of(self, path: str, *, everything: bool) -> Menu:
         """The partitions of a disk as a list; looks at the disk."""
         self.machine.allow(path)
@@ -101,9 +106,10 @@ class _Backup(_Flow):
         self._path = path
 
         def parts() -> Menu:
-            self._in_use = bool(disk_of(path).mounts) if Path(path).exists() else False
+            disk = self.look_at(path)
+            self._in_use = bool(disk.mounts)
             found = self.partitions_of(path, everything=False)
-            whole = [(_ALL, texts.EVERYTHING.format(name=path, size=in_words(disk_of(path).identity.size)))]
+            whole = [(_ALL, texts.EVERYTHING.format(name=path, size=in_words(disk.identity.size)))]
             return Menu(found.entries or whole, found.head)
 
         self.app.push_screen(
@@ -195,7 +201,7 @@ class _Clone(_Flow):
         self._from = path
 
         def parts() -> Menu:
-            self._in_use = bool(disk_of(path).mounts) if Path(path).exists() else False
+            self._in_use = bool(self.look_at(path).mounts)
             return self.partitions_of(path, everything=True)
 
         self.app.push_screen(PickOne(texts.CLONE_WHAT, texts.RESTORE_WHAT_TEXT, path, parts, self._what))

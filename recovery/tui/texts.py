@@ -88,6 +88,7 @@ OPT_FILES = "Read every file through its file system, too. Takes longer."
 REVIEW = "Look at the plan"
 REVIEW_WAIT = "looking at {what}"
 REVIEW_DISKS = "source and target"
+STEPS = "Step by step:"
 BEFORE, AFTER = "The target now:", "The target afterwards:"
 NEW_TARGET = "(a new file)"
 UNKNOWN_TARGET = "(cannot be shown)"
@@ -96,6 +97,12 @@ ROOM_SHORT = "At most {need} to store (before compression), and only {free} are 
 TYPE_HERE = "Type it here: "
 TYPED_RIGHT = "That is the one. Nothing is written before you press the button."
 
+PROGRESS = {
+    "backup": "Backing up",
+    "restore": "Restoring",
+    "clone": "Cloning",
+    "verify": "Checking",
+}
 PROGRESS_STEP = "Step {step} of {steps}: {text}"
 PROGRESS_LINE = "{done} of {total}   {rate}/s   {left}   {elapsed} since the start"
 PROGRESS_LEFT = "about {left} left"

@@ -8,9 +8,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+from textual.containers import VerticalScroll
 from textual.pilot import Pilot
 from textual.screen import Screen
-from textual.widgets import Input, OptionList
+from textual.widget import Widget
+from textual.widgets import Input, OptionList, Static
 
 from recovery.tui.app import JurymastApp
 from recovery.tui.machine import Machine
@@ -20,6 +22,7 @@ from recovery.tui.screens.report import ReportPage
 from recovery.tui.screens.review import Review
 from recovery.tui.widgets.choice import Check, Pick, Push
 
+PICTURES = Path(__file__).resolve().parents[2] / "build" / "tui"
 PATIENCE = 20.0  # seconds for anything to appear
 
 
@@ -42,6 +45,32 @@ class Hand:
     def words(self) -> str:
         return " ".join(" ".join(self.lines()).split())
 
+    @property
+    def all_words(self) -> str:
+        """Also what one has to scroll to."""
+        return " ".join(" ".join(str(static.render()) for static in self.screen.query(Static)).split())
+
+    def check_layout(self, name: str) -> None:
+        """Nothing is cut off and nothing scrolls sideways. A picture goes to build/tui for the eye."""
+        width, height = self.app.size
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        self.app.save_screenshot(f"{name}-{width}x{height}.svg", str(PICTURES))
+        (PICTURES / f"{name}-{width}x{height}.txt").write_text("\n".join(self.lines()) + "\n")
+        for widget in self.screen.walk_children(Widget):
+            if not widget.display or not widget.size:
+                continue
+            where, about = widget.region, f"{name} {width}x{height}: {widget!r} {widget.region}"
+            assert where.x >= 0 and where.right <= width, about
+            if widget.is_scrollable:
+                assert widget.max_scroll_x == 0, about
+            if not any(isinstance(parent, VerticalScroll | OptionList) for parent in widget.ancestors):
+                assert where.y >= 0 and where.bottom <= height and where.height > 0, about
+            if isinstance(widget, Static) and not widget.is_scrollable:
+                text = str(widget.render())
+                if widget.styles.height is not None and widget.styles.height.is_cells:
+                    assert max(map(len, text.split("\n"))) <= widget.content_size.width, about
+        assert all(len(line) <= width for line in self.lines())
+
     async def until(self, true: Callable[[], bool], what: str = "") -> None:
         end = time.monotonic() + PATIENCE
         while not true():
@@ -50,7 +79,7 @@ class Hand:
         await self.pilot.pause()
 
     async def see(self, text: str) -> None:
-        await self.until(lambda: text in self.words, repr(text))
+        await self.until(lambda: text in self.words or text in self.all_words, repr(text))
 
     async def on(self, kind: type[Screen[Any]]) -> None:
         await self.until(lambda: isinstance(self.screen, kind), kind.__name__)

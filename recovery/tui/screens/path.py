@@ -38,7 +38,7 @@ class PickPath(Page):
             yield Static(self._text, markup=False)
             yield wait_line()
         yield OptionList(id="entries", markup=False)
-        with Vertical(id="bottom", classes="foot"):
+        with Vertical(id="bottom"):
             with Horizontal(id="typed-row"):
                 yield Static(texts.PATH, markup=False, id="path-label")
                 yield Input(id="typed", select_on_focus=False)

@@ -89,7 +89,6 @@ class PickSome(Page):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one("#ticks").styles.height = "auto"
         self.load(self._looked_at, self._work, self._show)
 
     def _show(self, menu: Menu) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import Any
+from typing import Any, ClassVar
 
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.message import Message
 from textual.widgets import Static
@@ -49,9 +50,10 @@ class Progress(Page):
     """Begins to execute the plan when it is shown."""
 
     help_key = "progress"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "back", texts.PROGRESS_CANCEL, key_display="Esc")]
 
     def __init__(self, plan: Plan[Any], settings: Settings) -> None:
-        super().__init__(plan.title)
+        super().__init__(texts.PROGRESS[plan.job])
         self.plan, self._settings = plan, settings
         self.token = CancelToken()
         self.running = True
@@ -65,6 +67,7 @@ class Progress(Page):
 
     def content(self) -> ComposeResult:
         with Vertical(id="foot"):
+            yield Static(self.plan.title, markup=False, id="title")
             yield Static("", markup=False, id="step", classes="strong")
             yield Static("", markup=False, id="bar")
             yield Static("", markup=False, id="numbers")

@@ -15,7 +15,7 @@ from formats.base.units import in_words
 from recovery.engine.cancel import CancelToken
 from recovery.engine.inspection import DiskReport
 from recovery.engine.places import free_below
-from recovery.engine.plan import BackupWork, CloneWork, Plan, RestoreWork
+from recovery.engine.plan import BackupWork, CloneWork, Plan, RestoreWork, WriteWork
 from recovery.engine.prepare import look_at_target
 from recovery.engine.settings import Settings
 from recovery.review import check_typed, question
@@ -24,7 +24,7 @@ from recovery.tui.aside import Call, post
 from recovery.tui.screens.base import Page, wait_line
 from recovery.tui.screens.progress import Progress
 from recovery.tui.widgets.choice import Push, row
-from recovery.words import disk_map, plan_text, span_map, volume_line
+from recovery.words import disk_map, plan_head, plan_losses, plan_steps, plan_warnings, span_map, volume_line
 
 MAP_WIDTH = 72
 Prepare = Callable[[CancelToken, Callable[[str], None]], Plan[Any]]
@@ -133,28 +133,31 @@ class Review(Page):
 
 
 def review_text(prepared: Prepared) -> str:
-    """The plan in the words of the command, with the target before and after."""
+    """The plan in the words of the command; what is lost comes first, because the screen may be small."""
     plan = prepared.plan
-    parts = [plan_text(plan)]
-    if isinstance(plan.work, BackupWork):
-        need = sum(step.estimate for step in plan.steps)
-        if prepared.room is not None:
-            text = texts.ROOM if need <= prepared.room else texts.ROOM_SHORT
-            parts.append(text.format(need=in_words(need), free=in_words(prepared.room)))
+    parts = [plan_head(plan), plan_losses(plan)]
     if isinstance(plan.work, RestoreWork | CloneWork) and plan.target is not None:
-        write = plan.work.write
-        if write.create_size is not None:
-            now = [texts.NEW_TARGET]
-        elif prepared.before is None:
-            now = [texts.UNKNOWN_TARGET]
-        else:
-            now = [disk_map(prepared.before, MAP_WIDTH), *(volume_line(v) for v in prepared.before.volumes)]
-        spans = [(p.number, p.offset, p.offset + p.size) for p in write.placements]
-        if not write.table and prepared.before is not None:
-            coming = {(p.offset, p.offset + p.room) for p in write.placements}
-            here = [(v.number, v.extent.start, v.extent.end) for v in prepared.before.volumes]
-            spans = here if {(a, b) for _, a, b in here} & coming else spans
-        after = [span_map(write.create_size or plan.target.size, spans, MAP_WIDTH)]
-        after += [f"  {p.title}, {in_words(p.size)}" for p in write.placements]
-        parts += ["\n".join([texts.BEFORE, *now]), "\n".join([texts.AFTER, *after])]
-    return "\n\n".join(parts)
+        parts += _maps(plan.target.size, plan.work.write, prepared.before)
+    elif isinstance(plan.work, BackupWork) and prepared.room is not None:
+        need = sum(step.estimate for step in plan.steps)
+        text = texts.ROOM if need <= prepared.room else texts.ROOM_SHORT
+        parts.append([text.format(need=in_words(need), free=in_words(prepared.room))])
+    parts += [plan_warnings(plan), [texts.STEPS, *plan_steps(plan)]]
+    return "\n\n".join("\n".join(part).rstrip() for part in parts if part)
+
+
+def _maps(size: int, write: WriteWork, before: DiskReport | None) -> list[list[str]]:
+    """The target of `size` bytes as it is, and as it will be."""
+    here: list[tuple[int, int, int]] = []
+    if write.create_size is not None:
+        now = [texts.NEW_TARGET]
+    elif before is None:
+        now = [texts.UNKNOWN_TARGET]
+    else:
+        now = [disk_map(before, MAP_WIDTH), *(volume_line(v) for v in before.volumes)]
+        here = [(v.number, v.extent.start, v.extent.end) for v in before.volumes if v.partition]
+    coming = [(p.number, p.offset, p.offset + p.size) for p in write.placements]
+    kept = [] if write.table else here  # single partitions go into the places of some of those that are there
+    after = [span_map(write.create_size or size, kept or coming, MAP_WIDTH)]
+    after += [f"  {p.title}, {in_words(p.size)}" for p in write.placements]
+    return [[texts.BEFORE, *now], [texts.AFTER, *after]]
