@@ -100,7 +100,7 @@ class JurymastApp(Hears, App[None]):
     def action_leave(self) -> None:
         running = self.running_job
         if running is not None:
-            running.action_back()
+            running.action_back()  # asks; nothing when it asks already
         elif not isinstance(self.screen, Dialog):
             ask = Dialog(texts.LEAVE_ASK, texts.LEAVE_TEXT, yes=texts.LEAVE_YES, no=texts.LEAVE_NO)
             self.push_screen(ask, lambda yes: self.exit() if yes else None)

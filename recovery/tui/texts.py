@@ -137,6 +137,11 @@ REPORT_NEXT = {
     ("restore", "losses"): "Read below what is missing on the target before you rely on it.",
     ("clone", "losses"): "Read below what is missing on the target, and keep the original.",
 }
+REPORT_UNCHECKED = {
+    "backup": "Check it (Check a backup) before you rely on it: nobody has read it back.",
+    "restore": "Nobody has compared the target with the backup. Restore once more with the check when in doubt.",
+    "clone": "Nobody has compared the two disks. Clone once more with the check when in doubt.",
+}
 REPORT_NEXT_ELSE = "Read below what happened, and try again when the cause is gone."
 
 REFUSAL_TITLE = "This cannot be done like this"

@@ -48,7 +48,9 @@ class Hand:
     @property
     def all_words(self) -> str:
         """Also what one has to scroll to."""
-        return " ".join(" ".join(str(static.render()) for static in self.screen.query(Static)).split())
+        texts = [str(static.render()) for static in self.screen.query(Static)]
+        texts += [str(option.prompt) for entries in self.screen.query(OptionList) for option in entries.options]
+        return " ".join(" ".join(texts).split())
 
     def check_layout(self, name: str) -> None:
         """Nothing is cut off and nothing scrolls sideways. A picture goes to build/tui for the eye."""
@@ -79,7 +81,7 @@ class Hand:
         await self.pilot.pause()
 
     async def see(self, text: str) -> None:
-        await self.until(lambda: text in self.words or text in self.all_words, repr(text))
+        await self.until(lambda: text in self.all_words, repr(text))
 
     async def on(self, kind: type[Screen[Any]]) -> None:
         await self.until(lambda: isinstance(self.screen, kind), kind.__name__)

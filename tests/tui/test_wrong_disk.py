@@ -164,6 +164,25 @@ def test_no_disks_and_a_broken_description_are_explained(tmp_path: Path) -> None
     play(wrong, machines=[broken])
 
 
+def test_a_key_that_is_pressed_twice_counts_once(disk: Path) -> None:
+    async def script(hand: Hand) -> None:
+        await hand.see("42.0 MiB")
+        for opening in ("f1", "f10"):
+            hand.app.simulate_key(opening)
+            await hand.until(lambda: not isinstance(hand.screen, Home))
+            hand.app.simulate_key("enter")
+            hand.app.simulate_key("enter")
+            await hand.on(Home)
+            await hand.pilot.pause(0.1)
+        hand.screen.query_one("#tasks").focus()
+        hand.app.simulate_key("enter")
+        hand.app.simulate_key("enter")
+        await hand.until(lambda: not isinstance(hand.screen, Home))
+        assert len(hand.app.screen_stack) == 3  # Textual's own, home, and one more
+
+    play(script, images=[disk])
+
+
 def held(monkeypatch: pytest.MonkeyPatch, *, at: int) -> threading.Event:
     """The job stands still when step `at` begins, until it is cancelled or the event that is returned is set."""
     go_on = threading.Event()

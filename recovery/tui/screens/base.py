@@ -15,6 +15,7 @@ from textual.widgets import Footer, Static
 from formats.base.errors import RecoveryError
 from recovery.tui import texts
 from recovery.tui.aside import Hears, aside
+from recovery.tui.widgets.choice import Push
 
 if TYPE_CHECKING:
     from recovery.tui.app import JurymastApp
@@ -47,6 +48,11 @@ class Page(Hears, Screen[None]):
     def jurymast(self) -> JurymastApp:
         return cast("JurymastApp", self.app)
 
+    @property
+    def on_top(self) -> bool:
+        """Whether keys are meant for this screen: nothing lies over it, and it was not left."""
+        return self.app.screen is self
+
     def compose(self) -> ComposeResult:
         yield Static(f"{texts.PRODUCT}   {self.heading}", markup=False, id="top")
         yield from self.content()
@@ -60,7 +66,17 @@ class Page(Hears, Screen[None]):
         self.set_interval(0.5, self._tell_waiting)
 
     def action_back(self) -> None:
-        self.app.pop_screen()
+        if self.on_top:
+            self.app.pop_screen()
+
+    def on_push_pressed(self, message: Push.Pressed) -> None:
+        """Two quick presses are one: the second comes when another screen is there already."""
+        if self.on_top:
+            self.pushed(message.push.id or "")
+
+    def pushed(self, id: str) -> None:
+        """A button was pressed. Most screens have only one that does not go back."""
+        self.action_back()
 
     def load(
         self,

@@ -34,16 +34,21 @@ class Dialog(ModalScreen[bool]):
         self.query_one("#no").focus()
 
     def action_no(self) -> None:
-        self.dismiss(False)
+        self._answer(False)
 
     def on_push_pressed(self, message: Push.Pressed) -> None:
-        self.dismiss(message.push.id == "yes")
+        self._answer(message.push.id == "yes")
+
+    def _answer(self, yes: bool) -> None:
+        """Once: two quick presses must not close the screen below as well."""
+        if self.app.screen is self:
+            self.dismiss(yes)
 
 
 class Help(ModalScreen[None]):
     """What the screen below is for, and all keys."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1", "close", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,enter", "close", show=False)]
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -62,7 +67,8 @@ class Help(ModalScreen[None]):
         self.query_one("#close").focus()
 
     def action_close(self) -> None:
-        self.dismiss(None)
+        if self.app.screen is self:
+            self.dismiss(None)
 
     def on_push_pressed(self, message: Push.Pressed) -> None:
-        self.dismiss(None)
+        self.action_close()

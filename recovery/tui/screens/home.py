@@ -59,7 +59,9 @@ class Home(Page):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one("#tasks").focus()
+        tasks = self.query_one("#tasks", OptionList)
+        tasks.highlighted = 0
+        tasks.focus()
         self.action_look()
 
     def action_look(self) -> None:
@@ -85,5 +87,5 @@ class Home(Page):
         self.query_one("#disk-text", Static).update(text)
 
     def on_option_list_option_selected(self, message: OptionList.OptionSelected) -> None:
-        if message.option.id:
+        if message.option.id and self.on_top:
             self.jurymast.begin(message.option.id)

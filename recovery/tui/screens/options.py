@@ -60,8 +60,8 @@ class Options(Page):
         self.query_one("#body").can_focus = False
         self.query_one("#continue").focus()
 
-    def on_push_pressed(self, message: Push.Pressed) -> None:
-        if message.push.id == "back":
+    def pushed(self, id: str) -> None:
+        if id == "back":
             self.action_back()
             return
         self._done(

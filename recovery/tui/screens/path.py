@@ -80,10 +80,14 @@ class PickPath(Page):
         options.add_options([Option(text) for _, text in rows])
         options.highlighted = 0 if rows else None
         typed = str(Path(folder, self._name)) if self._name else f"{folder.rstrip('/')}/"
-        self.query_one("#typed", Input).value = typed
+        line = self.query_one("#typed", Input)
+        line.value = typed
+        line.cursor_position = len(typed)
         self.query_one("#complaint", Static).update("")
 
     def on_option_list_option_selected(self, message: OptionList.OptionSelected) -> None:
+        if not self.on_top or message.option_index >= len(self._entries):
+            return
         entry = self._entries[message.option_index]
         if entry.is_folder:
             self._enter(entry.path)
@@ -92,10 +96,11 @@ class PickPath(Page):
             self._take()
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
-        self._take()
+        if self.on_top:
+            self._take()
 
-    def on_push_pressed(self, message: Push.Pressed) -> None:
-        if message.push.id == "back":
+    def pushed(self, id: str) -> None:
+        if id == "back":
             self.action_back()
         else:
             self._take()

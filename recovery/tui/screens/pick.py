@@ -58,7 +58,8 @@ class PickOne(Page):
         entries.focus()
 
     def on_option_list_option_selected(self, message: OptionList.OptionSelected) -> None:
-        self._done(self._values[message.option_index])
+        if self.on_top:
+            self._done(self._values[message.option_index])
 
 
 class PickSome(Page):
@@ -98,8 +99,8 @@ class PickSome(Page):
         go_on.disabled = False
         go_on.focus()
 
-    def on_push_pressed(self, message: Push.Pressed) -> None:
-        if message.push.id == "back":
+    def pushed(self, id: str) -> None:
+        if id == "back":
             self.action_back()
             return
         checks = list(self.query(Check))

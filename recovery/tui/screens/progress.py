@@ -155,12 +155,9 @@ class Progress(Page):
         self.query_one("#steps-text", Static).update("\n".join(lines))
 
     def action_back(self) -> None:
-        if self.running and not self.token.cancelled:
+        if self.running and self.on_top and not self.token.cancelled:
             ask = Dialog(texts.CANCEL_ASK, texts.CANCEL_STATE[self.plan.job], yes=texts.YES_STOP, no=texts.NO_GO_ON)
             self.app.push_screen(ask, lambda yes: self.stop() if yes else None)
-
-    def on_push_pressed(self, message: Push.Pressed) -> None:
-        self.action_back()
 
     def stop(self, *, then_exit: bool = False) -> None:
         """Ask the engine to stop; it leaves things in order, and its report says what became of them."""

@@ -32,6 +32,3 @@ class Refusal(Page):
     def on_mount(self) -> None:
         super().on_mount()
         self.query_one("#back").focus()
-
-    def on_push_pressed(self, message: Push.Pressed) -> None:
-        self.action_back()

@@ -38,7 +38,9 @@ class ReportPage(Page):
                 big(headline, _WIDTH, plain=plain_terminal()), markup=False, id="big", classes="good" if good else "bad"
             )
             yield Static(headline, markup=False, id="headline", classes="strong gap")
+            unchecked = report.outcome is Outcome.OK and not report.checked
             to_do = texts.REPORT_NEXT.get((report.job, report.outcome.value), texts.REPORT_NEXT_ELSE)
+            to_do = texts.REPORT_UNCHECKED.get(report.job, to_do) if unchecked else to_do
             yield Static(texts.NEXT + (report.advice or to_do), markup=False, id="next")
             yield Static(rest.rstrip(), markup=False, id="report-text")
             if self._saved:
@@ -50,8 +52,6 @@ class ReportPage(Page):
         super().on_mount()
         self.query_one("#home").focus()
 
-    def on_push_pressed(self, message: Push.Pressed) -> None:
-        self.action_back()
-
     def action_back(self) -> None:
-        self.jurymast.go_home()
+        if self.on_top:
+            self.jurymast.go_home()

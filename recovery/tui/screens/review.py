@@ -117,8 +117,8 @@ class Review(Page):
             return False
         return True
 
-    def on_push_pressed(self, message: Push.Pressed) -> None:
-        if message.push.id == "back":
+    def pushed(self, id: str) -> None:
+        if id == "back":
             self.action_back()
             return
         if self._prepared is None:
