@@ -1,4 +1,4 @@
-"""`make tui-demo`: the screens on two image files of their own in the place of disks, to try everything without risk."""
+"""`make tui-demo`: the screens on two image files in the place of disks, to try everything without risk."""
 
 from __future__ import annotations
 

@@ -132,8 +132,9 @@ class Hand:
         await self.until(lambda: bool(self.screen.query("#typed")), "a line for typing")
         field = self.screen.query_one("#typed", Input)
         field.focus()
-        field.value = ""
-        await self.press(*(_KEYS.get(letter, letter) for letter in text))
+        field.value, last = text[:-1], text[-1]
+        field.cursor_position = len(text)
+        await self.press(_KEYS.get(last, last))
 
     async def path(self, path: Path) -> None:
         """Type a path where one is asked for, and go on."""
