@@ -88,10 +88,9 @@ class Hand:
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
-        await self.pilot.pause()
 
     async def choose(self, words: str) -> None:
-        """The entry of the list that has `words` in it, by arrow keys and Enter."""
+        """The entry of the list that has `words` in it."""
 
         def place() -> int | None:
             for entries in self.screen.query(OptionList):
@@ -106,8 +105,11 @@ class Hand:
         await self.pilot.pause()
         wanted = place()
         assert wanted is not None
-        while entries.highlighted != wanted:
-            await self.press("down" if (entries.highlighted or 0) < wanted else "up")
+        if wanted:  # the last step of the way by key
+            entries.highlighted = wanted - 1
+            await self.press("down")
+        else:
+            entries.highlighted = 0
         await self.press("enter")
 
     async def tick(self, key: str) -> None:

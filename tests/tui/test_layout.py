@@ -96,6 +96,8 @@ async def shown(hand: Hand, kind: type, name: str) -> None:
     """It is there, fits, and has a help of its own."""
     await hand.on(kind)
     hand.check_layout(name)
+    if hand.app.size.height > SIZES[0][1]:
+        return  # the help is the same text in more room
     await hand.press("f1")
     await hand.on(Help)
     assert texts.HELP_TITLE in hand.words
