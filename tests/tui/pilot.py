@@ -173,12 +173,13 @@ def play(
     *,
     images: Sequence[Path] = (),
     machines: Sequence[Path] = (),
+    machine: Machine | None = None,
     size: tuple[int, int] = (80, 24),
 ) -> None:
     """Open the screens on these disks and let `script` use them."""
 
     async def run() -> None:
-        app = JurymastApp(Machine(machines, images))
+        app = JurymastApp(machine or Machine(machines, images))
         async with app.run_test(size=size) as pilot:
             hand = Hand(app, pilot)
             await hand.on(Home)

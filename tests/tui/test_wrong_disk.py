@@ -6,20 +6,25 @@ import json
 import shutil
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from recovery.engine.cancel import CancelToken
 from recovery.engine.events import Event, Outcome, Stalled, StepStarted
 from recovery.engine.executor import execute
+from recovery.engine.identity import DeviceIdentity
+from recovery.engine.inventory import Disk
 from recovery.engine.plan import Plan
 from recovery.engine.report import Report
 from recovery.engine.settings import Settings
-from recovery.tui import texts
+from recovery.tui import flows, texts
+from recovery.tui.aside import Call, post
+from recovery.tui.machine import Machine, Shown
 from recovery.tui.screens import progress
-from recovery.tui.screens.dialog import Dialog
+from recovery.tui.screens.dialog import Dialog, Help
 from recovery.tui.screens.home import Home
+from recovery.tui.screens.options import Options
 from recovery.tui.screens.refusal import Refusal
 from recovery.tui.screens.review import Review
 from tests.support import little
@@ -179,6 +184,59 @@ def test_a_key_that_is_pressed_twice_counts_once(disk: Path) -> None:
         hand.app.simulate_key("enter")
         await hand.until(lambda: not isinstance(hand.screen, Home))
         assert len(hand.app.screen_stack) == 3  # Textual's own, home, and one more
+
+    play(script, images=[disk])
+
+
+def test_a_disk_that_is_plugged_in_is_marked_and_one_that_is_gone_disappears(tmp_path: Path) -> None:
+    """The screen looks again when udev has news, as by F5."""
+    one = Disk(DeviceIdentity("/dev/sdx", "disk", 1 << 30, model="First"))
+    two = Disk(DeviceIdentity("/dev/sdy", "disk", 2 << 30, model="Second"))
+
+    class Changing(Machine):
+        now: ClassVar[list[Disk]] = [one]
+
+        def disks(self, map_width: int = 10) -> list[Shown]:
+            return [Shown(disk, "", False) for disk in self.now]
+
+    async def script(hand: Hand) -> None:
+        await hand.see("First")
+        assert "JUST PLUGGED IN" not in hand.words
+        Changing.now = [one, two]
+        post(hand.screen, Call(hand.app.home.action_look))  # what the thread that listens to udev does
+        await hand.see("Second (not in use, JUST PLUGGED IN)")
+        Changing.now = [two]
+        await hand.press("f5")
+        await hand.until(lambda: "First" not in hand.words)
+
+    empty = tmp_path / "empty.json"
+    empty.write_text(json.dumps({"format": "jurymast-machine", "version": 1, "disks": []}))
+    play(script, machine=Changing([empty]))
+
+
+def test_what_cannot_begin_is_told_also_when_the_help_lies_over_it(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+    really = flows.prepare_clone
+
+    def slow(*about: Any) -> Plan[Any]:
+        go_on.wait(20)
+        return really(*about)
+
+    monkeypatch.setattr(flows, "prepare_clone", slow)
+
+    async def script(hand: Hand) -> None:
+        await hand.choose("Clone")
+        await hand.choose(disk.name)
+        await hand.choose("Everything")
+        await hand.choose("already or new")
+        await hand.path(disk)
+        await hand.on(Options)
+        await hand.push("continue")
+        await hand.on(Review)
+        await hand.press("f1")
+        await hand.on(Help)
+        go_on.set()
+        await refused(hand, "same disk")
 
     play(script, images=[disk])
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Footer, Static
 
@@ -111,8 +111,16 @@ class Page(Hears, Screen[None]):
         """Show why it cannot go on; from there one goes back to the screen before this one."""
         from recovery.tui.screens.refusal import Refusal
 
-        if self.app.screen is self:
+        if self.uncover():
             self.app.switch_screen(Refusal(error))
+
+    def uncover(self) -> bool:
+        """Close what lies over this screen (help, a question). False: this screen was left."""
+        if self not in self.app.screen_stack:
+            return False
+        while isinstance(self.app.screen, ModalScreen):
+            self.app.pop_screen()
+        return self.on_top
 
     def _tell_waiting(self) -> None:
         if self._since is None:

@@ -97,6 +97,8 @@ class Progress(Page):
 
     def on_happened(self, message: Happened) -> None:
         event = message.event
+        if not self.running:
+            return
         if isinstance(event, StepStarted):
             self._step, self._done, self._total = event.step, 0, event.bytes_total
             self._rate.restart()
@@ -172,10 +174,7 @@ class Progress(Page):
         if self._exit_then:
             self.app.exit()
             return
-        while self.app.screen is not self and isinstance(self.app.screen, Dialog):
-            self.app.pop_screen()  # a question whose answer does not matter any more
-        if self.app.screen is not self:  # the help lies over it
-            self.app.pop_screen()
+        self.uncover()
         self.app.switch_screen(ReportPage(report, self._saved(report)))
 
     def _saved(self, report: Report) -> str:
