@@ -43,6 +43,10 @@ $(VENV)/.ready: pyproject.toml | debian-demo
 demo: debian-demo $(VENV)/.ready ## See it work: a disk of its own, backed up, wiped, restored, compared
 	@$(BIN)/python -m tests.demo
 
+.PHONY: tui-demo
+tui-demo: debian-demo $(VENV)/.ready ## Try the screens on small image files in the place of disks
+	@$(BIN)/python -m tests.demo.tui
+
 .PHONY: bench
 bench: debian-bench $(VENV)/.ready ## Measure it beside partclone, ntfsclone and plain zstd
 	@$(BIN)/python -m tests.bench $(BENCH)
@@ -64,4 +68,4 @@ test: debian-test $(VENV)/.ready check ## Check everything and run all tests
 
 .PHONY: clean
 clean: ## Remove what was built
-	rm -rf $(VENV) build demo *.egg-info
+	rm -rf $(VENV) build demo tui-demo *.egg-info

@@ -14,7 +14,6 @@ from recovery.cli.exit_codes import ExitCode
 from recovery.cli.output import Face, JsonFace, TextFace, face, json_line, told
 from recovery.cli.parameters import PARTITION_PAIR, SIZE, json_option
 from recovery.cli.stopping import Asking, aside, stoppable
-from recovery.cli.words import plan_text
 from recovery.engine.cancel import CancelToken
 from recovery.engine.executor import execute
 from recovery.engine.plan import Plan, Unused
@@ -23,6 +22,8 @@ from recovery.engine.planners.clone import CloneRequest
 from recovery.engine.planners.restore import RestoreRequest
 from recovery.engine.prepare import plan_verify, prepare_backup, prepare_clone, prepare_restore
 from recovery.engine.settings import Settings
+from recovery.review import check_typed, confirm_text, question
+from recovery.words import plan_text
 
 unused_option = click.option(
     "--unused",
@@ -56,7 +57,7 @@ def run_plan(
 def _review(plan: Plan[Any], shown: Face, *, dry_run: bool, yes: bool) -> bool:
     """Show the Plan and get it accepted. False: only shown. Raises Refused when it is not accepted."""
     if isinstance(shown, JsonFace):
-        body = {"type": "plan", "plan_id": plan.plan_id, "confirm": _confirm_text(plan), **plan.to_json()}
+        body = {"type": "plan", "plan_id": plan.plan_id, "confirm": confirm_text(plan), **plan.to_json()}
         json_line(body, sys.stdout)
     else:
         shown.console.print(plan_text(plan), markup=False)
@@ -69,7 +70,6 @@ def _review(plan: Plan[Any], shown: Face, *, dry_run: bool, yes: bool) -> bool:
         return False
     if yes:
         return True
-    wanted = _confirm_text(plan)
     if isinstance(shown, JsonFace) or not sys.stdin.isatty():
         raise Refused(
             "Nobody is there to accept the plan.",
@@ -77,11 +77,10 @@ def _review(plan: Plan[Any], shown: Face, *, dry_run: bool, yes: bool) -> bool:
         )
     Asking.now = True
     try:
-        typed = _ask(f"To go on, type {wanted!r} (end of the target's serial, or its name): ")
+        typed = _ask(question(plan))
     finally:
         Asking.now = False
-    if typed.strip() != wanted:
-        raise Refused(f"{typed.strip()!r} is not {wanted!r}.", "Nothing was changed. Is it the right disk?")
+    check_typed(plan, typed)
     return True
 
 
@@ -97,10 +96,6 @@ def _ask(question: str) -> str:
     if not line:
         raise click.Abort
     return line
-
-
-def _confirm_text(plan: Plan[Any]) -> str:
-    return plan.target.confirm_text if plan.target else ""
 
 
 @click.command()

@@ -11,9 +11,9 @@ from formats.base.units import in_words as size
 from recovery.cli.info import show_archive
 from recovery.cli.output import face, json_line, say, told
 from recovery.cli.parameters import json_option
-from recovery.cli.words import disk_text
 from recovery.engine.inventory import Disk, list_disks
 from recovery.engine.prepare import inspect_path, is_jurymast_archive
+from recovery.words import NO_DISKS, disk_name, disk_state, disk_text
 
 
 @click.command()
@@ -30,26 +30,12 @@ def disks(as_json: bool) -> None:
     for disk in found:
         say(_disk_line(disk))
     if not found:
-        say(
-            "No disks found. If the machine has some, its controller may be in RAID or VMD mode: look into its "
-            "firmware setup."
-        )
+        say(NO_DISKS)
 
 
 def _disk_line(disk: Disk) -> str:
     identity = disk.identity
-    notes = [
-        identity.transport,
-        "removable" if disk.removable else "",
-        "read-only" if disk.read_only else "",
-        "this system runs from it" if disk.boot_medium else "",
-        "mounted" if disk.mounts else "",
-        "swap in use" if disk.swaps else "",
-    ]
-    name = identity.model or identity.backing or "unknown model"
-    serial = f" serial {identity.serial}" if identity.serial else ""
-    state = ", ".join(n for n in notes if n) or "not in use"
-    return f"{identity.path:<14} {size(identity.size):>10}  {name}{serial}  ({state})"
+    return f"{identity.path:<14} {size(identity.size):>10}  {disk_name(disk)}  ({disk_state(disk)})"
 
 
 @click.command()

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from formats.base.errors import Cancelled, RecoveryError
+from formats.base.errors import RecoveryError
 from formats.base.problem import Problem
 from fs.walk import shown
 from recovery.cli.exit_codes import ExitCode
 from recovery.cli.output import code_of, json_line
 from recovery.cli.stopping import stoppable
 from recovery.engine.cancel import CancelToken
+from recovery.errorwords import error_word
 
 
 @contextmanager
@@ -38,9 +39,8 @@ def _fail(error: RecoveryError, *, as_json: bool) -> ExitCode:
     code = code_of(error)
     if as_json:
         finish(code, error=str(error), advice=error.advice)
-    word = "Stopped" if isinstance(error, Cancelled) else "Refused" if code is ExitCode.REFUSED else "Failed"
     if not as_json:
-        complain(f"{word}: {error}")
+        complain(f"{error_word(error)}: {error}")
         if error.advice:
             complain(error.advice)
     return code

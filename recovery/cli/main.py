@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from importlib import import_module
 
 import click
@@ -24,12 +25,19 @@ _HOME = {
     "hash": "recovery.cli.files",
     "diff": "recovery.cli.files",
     "mount": "recovery.cli.mount",
+    "tui": "recovery.tui.command",
 }
 _NAMES = {"find": "find_command", "hash": "hash_command"}  # functions that would hide what Python has
 
 
 class _Commands(click.Group):
     """Loads a command when it is asked for: `info` need not wait for the engine, nor `--version` for anything."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Without arguments, a person at a terminal gets the screens; a program gets the help."""
+        if not args and sys.stdin.isatty() and sys.stdout.isatty():
+            args = ["tui"]
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_HOME)

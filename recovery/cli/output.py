@@ -27,6 +27,7 @@ from recovery.engine.events import (
     StepFinished,
     StepStarted,
 )
+from recovery.errorwords import error_word, internal_fault
 
 if TYPE_CHECKING:  # what is slow to load waits until it is needed
     from rich.console import Console
@@ -204,8 +205,7 @@ class TextFace:
     def error(self, error: RecoveryError) -> ExitCode:
         self._stop_progress()
         code = code_of(error)
-        word = {ExitCode.REFUSED: "Refused", ExitCode.CANCELLED: "Stopped"}.get(code, "Failed")
-        self.console.print(f"{word}: {error}", style="bold red", markup=False)
+        self.console.print(f"{error_word(error)}: {error}", style="bold red", markup=False)
         if error.advice:
             self.console.print(error.advice, markup=False)
         return code
@@ -231,9 +231,7 @@ def told(shown: Face) -> Iterator[None]:
         sys.exit(shown.error(Cancelled("Stopped on request.")))
     except Exception as error:
         _log.exception("internal error")
-        fault = RecoveryError(f"Internal error: {type(error).__name__}: {error}")
-        fault.advice = "This is a fault of Jurymast. Please report it with the log."
-        sys.exit(shown.error(fault))
+        sys.exit(shown.error(internal_fault(error)))
 
 
 def code_of(error: RecoveryError) -> ExitCode:

@@ -1,0 +1,106 @@
+"""The application: themes, keys that mean the same everywhere, the machine, and the task that is begun."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from contextlib import suppress
+from typing import ClassVar
+
+from textual.app import App
+from textual.binding import BindingType
+from textual.scrollbar import ScrollBar, ScrollBarRender
+
+from recovery.engine.hotplug import watch
+from recovery.tui import flows, texts
+from recovery.tui.aside import Call, Hears, post
+from recovery.tui.machine import Machine
+from recovery.tui.screens.base import Page
+from recovery.tui.screens.dialog import Dialog, Help
+from recovery.tui.screens.home import Home
+from recovery.tui.screens.progress import Progress
+from recovery.tui.themes import THEMES
+
+
+class _WholeCells(ScrollBarRender):
+    """Consoles have no eighths of a cell."""
+
+    VERTICAL_BARS: ClassVar[list[str]] = [" "] * 8
+    HORIZONTAL_BARS: ClassVar[list[str]] = [" "] * 8
+
+
+class JurymastApp(Hears, App[None]):
+    """`machine`: which disks there are."""
+
+    CSS_PATH = "app.tcss"
+    TITLE = texts.PRODUCT
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = []
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__()
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = THEMES[0].name
+        self.machine = machine
+        self._unplugged = threading.Event()  # set: no more news of disks are wanted
+        self.home = Home()
+
+    def on_mount(self) -> None:
+        ScrollBar.renderer = _WholeCells
+        self.push_screen(self.home)
+        if self.machine.real:
+            news = Call(self.home.action_look)
+            threading.Thread(
+                target=watch, args=(lambda: post(self.home, news), self._unplugged), name="hotplug", daemon=True
+            ).start()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            with suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread: a test
+                loop.add_signal_handler(number, self._end)
+
+    def on_unmount(self) -> None:
+        self._unplugged.set()
+
+    def begin(self, task: str) -> None:
+        """Start the questions of a task: a key of texts.TASKS."""
+        flows.BEGIN[task](self)
+
+    def go_home(self) -> None:
+        """Close everything above the first screen, and look at the disks as they are now."""
+        while len(self.screen_stack) > 1 and self.screen is not self.home:
+            self.pop_screen()
+        self.home.action_look()
+
+    @property
+    def running_job(self) -> Progress | None:
+        return next((s for s in self.screen_stack if isinstance(s, Progress) and s.running), None)
+
+    def _end(self) -> None:
+        """Somebody wants this process to end: what runs is stopped in order first."""
+        running = self.running_job
+        if running is None:
+            self.exit()
+        else:
+            running.stop(then_exit=True)
+
+    def action_explain(self) -> None:
+        if isinstance(self.screen, Page):
+            self.push_screen(Help(texts.HELP.get(self.screen.help_key, "")))
+
+    def action_next_theme(self) -> None:
+        names = [theme.name for theme in THEMES]
+        self.theme = names[(names.index(self.theme) + 1) % len(names)]
+
+    async def action_quit(self) -> None:
+        """Ctrl-Q and the like of Textual's: as F10."""
+        self.action_leave()
+
+    def action_leave(self) -> None:
+        running = self.running_job
+        if running is not None:
+            running.action_back()  # asks; nothing when it asks already
+        elif not isinstance(self.screen, Dialog):
+            ask = Dialog(texts.LEAVE_ASK, texts.LEAVE_TEXT, yes=texts.LEAVE_YES, no=texts.LEAVE_NO)
+            self.push_screen(ask, lambda yes: self.exit() if yes else None)

@@ -1,0 +1,33 @@
+"""The command that opens the screens. Loads them only when it runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--machine",
+    "machines",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="Show the disks that this JSON file describes instead of those of this machine (again for more).",
+)
+@click.option(
+    "--image",
+    "images",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="Show this image file in the place of a disk (again for more).",
+)
+def tui(machines: tuple[Path, ...], images: tuple[Path, ...]) -> None:
+    """Open the screens: back up, restore, clone and check, led step by step. Needs a terminal of 80 by 24."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.UsageError("The screens need a terminal. The other commands work without one.")
+    from recovery.tui.app import JurymastApp
+    from recovery.tui.machine import Machine
+
+    JurymastApp(Machine(machines, images)).run()

@@ -1,0 +1,1 @@
+"""What the screens are made of. Every state is told by letters and marks; colour only underlines it."""
