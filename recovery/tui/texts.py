@@ -160,7 +160,7 @@ Enter, Space    choose, press, tick
 F1              this help, on every screen
 F2              other colours: dark, high contrast, black and white
 F5              look at the disks again
-Esc             one screen back; while a job runs: stop it, after a question
+Esc             one screen back; while a job runs: stop it (it asks)
 F10             leave Jurymast, after a question
 The mouse works too, where the terminal has one."""
 HELP = {
