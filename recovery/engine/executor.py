@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import time
 from collections.abc import Callable
@@ -33,7 +32,6 @@ def execute(plan: Plan[Any], settings: Settings, sink: EventSink, cancel: Cancel
     report = job.report
     sink(JobStarted(plan.job, plan.title, plan.plan_id))
     started = time.monotonic()
-    gc.freeze()  # what is there now stays to the end: the collector need not look at it again and again
     try:
         _RUNNERS[plan.job](plan, job)
     except Cancelled as error:
@@ -48,8 +46,6 @@ def execute(plan: Plan[Any], settings: Settings, sink: EventSink, cancel: Cancel
         report.outcome = Outcome.FAILED
         report.error = f"Internal error: {type(error).__name__}: {error}"
         report.advice = "This is a fault of Jurymast. Please report it with the log."
-    finally:
-        gc.unfreeze()
     if report.outcome in (Outcome.FAILED, Outcome.CANCELLED, Outcome.REFUSED):
         report.checked = False
         if report.outcome is Outcome.REFUSED and plan.destructive and job.aftermath:
