@@ -5,14 +5,13 @@ from __future__ import annotations
 from formats.archive.record import Encoded, digest_of, encode
 from formats.archive.writer import ArchiveWriter
 from formats.base.extent import ExtentList
-from formats.base.source import Window
 from formats.base.zeros import is_zero
 from recovery.engine.device import DeviceSource
 from recovery.engine.events import StepProgress
-from recovery.engine.gather import Batch, Reader
+from recovery.engine.gather import Batch
 from recovery.engine.job import Job
 from recovery.engine.jobs.contents import Captured
-from recovery.engine.pipeline import run_pipeline
+from recovery.engine.jobs.reading import read_volume
 
 
 def capture(
@@ -24,17 +23,8 @@ def capture(
     gone, or the destination fails.
     """
     step = job.settings.block_size
-    base = volume.extent.start
-    reader = Reader(
-        Window(disk, volume.extent, f"{disk.name}, {volume.title}"),
-        volume.extents,
-        job.settings,
-        weak_read=lambda offset, length: disk.read_direct(base + offset, length),
-        check_alive=disk.check_present,
-    )
-    bad: list[tuple[int, int]] = []
 
-    def work(batch: Batch) -> tuple[Batch, list[tuple[bytes, Encoded | None] | None]]:
+    def work(batch: Batch) -> list[tuple[bytes, Encoded | None] | None]:
         """Per block: None for zeros, else its digest, and its payload when no equal block is known."""
         done: list[tuple[bytes, Encoded | None] | None] = []
         view = memoryview(batch.data)  # whose slices are no copies
@@ -46,13 +36,11 @@ def capture(
             digest = digest_of(plain)
             payload = None if writer.lookup(digest) else encode(plain, job.settings.level, digest)
             done.append((digest, payload))
-        return batch, done
+        return done
 
-    def consume(result: tuple[Batch, list[tuple[bytes, Encoded | None] | None]]) -> None:
-        batch, done = result
+    def consume(batch: Batch, done: list[tuple[bytes, Encoded | None] | None]) -> None:
         for start, end in batch.unreadable:
             writer.put_unreadable(start, end)
-            bad.append((start, end))
         for position, item in enumerate(done):
             block = batch.start // step + position
             if item is None:
@@ -64,15 +52,5 @@ def capture(
                 # The equal block was forgotten in between: the table of known blocks is bounded.
                 plain = batch.data[position * step : (position + 1) * step]
                 writer.put_block(block, size, digest, encode(plain, job.settings.level, digest))
-        disk.drop_cache(base + batch.start, len(batch.data))
-        progress.advance(batch.used)
 
-    run_pipeline(
-        reader.batches(),
-        work,
-        consume,
-        workers=job.settings.workers,
-        cancel=job.cancel,
-        on_wait=lambda seconds: job.waiting(reader.where, seconds),
-    )
-    return ExtentList(bad)
+    return read_volume(job, disk, (volume.extent, volume.title), volume.extents, progress, work, consume)

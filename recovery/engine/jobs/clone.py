@@ -7,16 +7,15 @@ from itertools import groupby
 from formats.base.errors import DeviceError, Refused
 from formats.base.extent import ExtentList
 from formats.base.problem import Problem, Severity
-from formats.base.source import Window
 from formats.base.zeros import is_zero
 from recovery.engine.activity import write_mark
 from recovery.engine.device import open_source
 from recovery.engine.events import Outcome, StepProgress
-from recovery.engine.gather import Batch, Reader
+from recovery.engine.gather import Batch
 from recovery.engine.imprint import MAX_SECTOR, Imprinter, Piece
 from recovery.engine.job import Job
+from recovery.engine.jobs.reading import read_volume
 from recovery.engine.jobs.write import run_write
-from recovery.engine.pipeline import run_pipeline
 from recovery.engine.plan import CloneWork, Placement, Plan
 
 
@@ -39,37 +38,15 @@ def run(plan: Plan[CloneWork], job: Job) -> None:
                 raise RuntimeError("a clone plan needs maps")
             for problem in volume.problems:
                 job.problem(placement.title, problem)
-            base = volume.extent.start
-            reader = Reader(
-                Window(disk, volume.extent, f"{disk.name}, {placement.title}"),
-                volume.map.extents,
-                job.settings,
-                weak_read=lambda offset, length: disk.read_direct(base + offset, length),
-                check_alive=disk.check_present,
-            )
-            bad: list[tuple[int, int]] = []
 
-            def copy(batch: Batch) -> tuple[Batch, list[Piece]]:
-                pieces = _pieces(batch, job.settings.block_size)
-                return batch, imprinter.write_ahead(placement, pieces)
+            def copy(batch: Batch) -> list[Piece]:
+                return imprinter.write_ahead(placement, _pieces(batch, job.settings.block_size))
 
-            def consume(found: tuple[Batch, list[Piece]]) -> None:
-                batch, pieces = found
-                bad.extend(batch.unreadable)
+            def consume(batch: Batch, pieces: list[Piece]) -> None:
                 for piece in pieces:
                     imprinter.put(placement, piece)
-                disk.drop_cache(base + batch.start, len(batch.data))
-                progress.advance(batch.used)
 
-            run_pipeline(
-                reader.batches(),
-                copy,
-                consume,
-                workers=job.settings.workers,
-                cancel=job.cancel,
-                on_wait=lambda seconds: job.waiting(reader.where, seconds),
-            )
-            return ExtentList(bad)
+            return read_volume(job, disk, (volume.extent, placement.title), volume.map.extents, progress, copy, consume)
 
         def read_area(offset: int, length: int) -> bytes:
             try:
