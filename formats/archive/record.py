@@ -79,11 +79,13 @@ def digest_of(data: bytes | memoryview) -> bytes:
 
 
 def _compressor(level: int) -> zstandard.ZstdCompressor:
-    """As zstd's level, but level 1 as zstd does it for a stream: for short inputs it looks for shorter matches, which
-    makes a block of 256 KiB one percent smaller and takes four percent longer (measured).
+    """As zstd's level, but level 1 with a hash table that stays in the first cache: for blocks of 256 KiB that takes
+    a few percent less time, and with matches from 6 bytes on the result is no larger (measured).
     """
     if level == 1:
-        parameters = zstandard.ZstdCompressionParameters.from_level(level, source_size=DEFAULT_BLOCK, min_match=7)
+        parameters = zstandard.ZstdCompressionParameters.from_level(
+            level, source_size=DEFAULT_BLOCK, hash_log=13, min_match=6
+        )
         return zstandard.ZstdCompressor(compression_params=parameters)
     return zstandard.ZstdCompressor(level=level)
 

@@ -4,36 +4,31 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from formats.base.errors import Cancelled, RecoveryError, Refused
 from recovery.engine.cancel import CancelToken
 from recovery.engine.events import EventSink, JobFinished, JobStarted, Outcome
 from recovery.engine.job import Job
-from recovery.engine.jobs import backup, clone, extract, restore, verify
 from recovery.engine.plan import Plan
 from recovery.engine.report import Report
 from recovery.engine.settings import Settings
 
 _log = logging.getLogger(__name__)
-_RUNNERS: dict[str, Callable[[Any, Job], None]] = {
-    "backup": backup.run,
-    "restore": restore.run,
-    "clone": clone.run,
-    "verify": verify.run,
-    "extract": extract.run,
-}
+# Loaded when asked for: a backup need not wait for what only an extraction uses.
+_RUNNERS = {name: f"recovery.engine.jobs.{name}" for name in ("backup", "restore", "clone", "verify", "extract")}
 
 
 def execute(plan: Plan[Any], settings: Settings, sink: EventSink, cancel: CancelToken) -> Report:
     """Run `plan`. Never raises for what goes wrong in the job: the report and the last event say it."""
     job = Job(plan, settings, sink, cancel)
     report = job.report
+    runner = import_module(_RUNNERS[plan.job])
     sink(JobStarted(plan.job, plan.title, plan.plan_id))
     started = time.monotonic()
     try:
-        _RUNNERS[plan.job](plan, job)
+        runner.run(plan, job)
     except Cancelled as error:
         report.outcome, report.error = Outcome.CANCELLED, str(error)
     except Refused as error:
@@ -53,6 +48,6 @@ def execute(plan: Plan[Any], settings: Settings, sink: EventSink, cancel: Cancel
         report.aftermath = job.aftermath or ("The target was not changed." if plan.destructive else "")
     report.seconds = time.monotonic() - started
     if plan.job == "backup" and report.outcome in (Outcome.OK, Outcome.LOSSES):
-        backup.save_report(job, plan)
+        runner.save_report(job, plan)
     sink(JobFinished(report.outcome, report.to_json()))
     return report
