@@ -65,7 +65,7 @@ class JurymastApp(Hears, App[None]):
 
     def begin(self, task: str) -> None:
         """Start the questions of a task: a key of texts.TASKS."""
-        flows.BEGIN[task](self)
+        flows.begin(self, task)
 
     def go_home(self) -> None:
         """Close everything above the first screen, and look at the disks as they are now."""

@@ -18,8 +18,9 @@ from recovery.engine.inventory import Disk
 from recovery.engine.plan import Plan
 from recovery.engine.report import Report
 from recovery.engine.settings import Settings
-from recovery.tui import flows, texts
+from recovery.tui import texts
 from recovery.tui.aside import Call, post
+from recovery.tui.flows import clone
 from recovery.tui.machine import Machine, Shown
 from recovery.tui.screens import progress
 from recovery.tui.screens.dialog import Dialog, Help
@@ -216,13 +217,13 @@ def test_a_disk_that_is_plugged_in_is_marked_and_one_that_is_gone_disappears(tmp
 
 def test_what_cannot_begin_is_told_also_when_the_help_lies_over_it(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
-    really = flows.prepare_clone
+    really = clone.prepare_clone
 
     def slow(*about: Any) -> Plan[Any]:
         go_on.wait(20)
         return really(*about)
 
-    monkeypatch.setattr(flows, "prepare_clone", slow)
+    monkeypatch.setattr(clone, "prepare_clone", slow)
 
     async def script(hand: Hand) -> None:
         await hand.choose("Clone")
