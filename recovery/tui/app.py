@@ -15,6 +15,7 @@ from textual.scrollbar import ScrollBar, ScrollBarRender
 from recovery.engine.hotplug import watch
 from recovery.tui import flows, texts
 from recovery.tui.aside import Call, Hears, post
+from recovery.tui.driver import LeanDriver
 from recovery.tui.machine import Machine
 from recovery.tui.screens.base import Page
 from recovery.tui.screens.dialog import Dialog, Help
@@ -39,7 +40,7 @@ class JurymastApp(Hears, App[None]):
     BINDINGS: ClassVar[list[BindingType]] = []
 
     def __init__(self, machine: Machine) -> None:
-        super().__init__()
+        super().__init__(driver_class=LeanDriver)
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = THEMES[0].name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -9,14 +10,13 @@ from pathlib import Path
 
 from recovery.tui import texts
 from tests.support.command import ARGV, environment, jurymast
-from tests.support.terminal import at_terminal
+from tests.support.terminal import Shown, at_terminal
 
 F1, F10 = "\x1b[[A", "\x1b[21~"
 
 
-def test_a_backup_at_a_linux_console(tmp_path: Path, disk: Path) -> None:
+def back_up(disk: Path, to: Path, *, term: str, rate: int = 0) -> Shown:
     """With the keys that the console sends. Ends without a trace of trouble, and the archive is there."""
-    to = tmp_path / "disk.jmi"
     run = at_terminal(
         *("tui", "--image", disk),
         answers=(
@@ -31,11 +31,32 @@ def test_a_backup_at_a_linux_console(tmp_path: Path, disk: Path) -> None:
             ("What to do next", F10),
             ("Leave Jurymast?", "\t\r"),
         ),
-        timeout=60,
+        timeout=120,
+        term=term,
+        rate=rate,
     )
     assert run.code == 0
-    assert "PROVEN" in run.text
+    assert "PROVEN" in run.text or any("###" in line for line in run.screens[-2])
     jurymast("verify", to, ok=0)
+    return run
+
+
+def test_a_backup_at_a_linux_console(tmp_path: Path, disk: Path) -> None:
+    back_up(disk, tmp_path / "disk.jmi", term="linux")
+
+
+def test_a_backup_at_a_vt100(tmp_path: Path, disk: Path) -> None:
+    """Nothing but letters of ASCII, and bold and reverse instead of colours: it knows no others."""
+    run = back_up(disk, tmp_path / "disk.jmi", term="vt100")
+    assert run.raw.isascii()
+    styles = {style for found in re.findall(rb"\x1b\[([\d;]*)m", run.raw) for style in found.split(b";")}
+    assert b"7" in styles and styles <= {b"", b"0", b"1", b"4", b"7"}
+
+
+def test_a_backup_over_a_serial_line_of_9600_baud(tmp_path: Path, disk: Path) -> None:
+    """What changed goes out, and nothing piles up: a screen comes within two seconds, and the keys are heard."""
+    run = back_up(disk, tmp_path / "disk.jmi", term="vt220", rate=960)
+    assert len(run.raw) < 20_000
 
 
 def test_help_by_the_key_of_the_console_and_an_end_from_outside(disk: Path) -> None:
