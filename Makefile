@@ -47,6 +47,10 @@ demo: debian-demo $(VENV)/.ready ## See it work: a disk of its own, backed up, w
 tui-demo: debian-demo $(VENV)/.ready ## Try the screens on small image files in the place of disks
 	@$(BIN)/python -m tests.demo.tui
 
+.PHONY: pictures
+pictures: debian-demo $(VENV)/.ready ## Draw the pictures of the screens in the README anew
+	@$(BIN)/python -m tests.demo.pictures
+
 .PHONY: bench
 bench: debian-bench $(VENV)/.ready ## Measure it beside partclone, ntfsclone and plain zstd
 	@$(BIN)/python -m tests.bench $(BENCH)
