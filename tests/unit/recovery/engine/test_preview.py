@@ -24,7 +24,7 @@ class Held:
 
     def read_at(self, offset: int, length: int) -> bytes:
         self.asked.append((offset, length))
-        assert 0 <= offset and offset + length <= self.size
+        assert offset >= 0 and offset + length <= self.size
         if any(a < offset + length and offset < b for a, b in self.bad):
             raise DeviceError("disk", "read", offset, length, 5)
         return self.data[offset : offset + length]
