@@ -87,7 +87,8 @@ class Preview(Page):
         self._busy = False
         self._facts = facts
         first = {"text": "text", "bytes": "hex"}.get(facts.content, "about")
-        self.action_mode(self.mode or first)
+        # Afterwards, for the line that told of waiting is gone only then, and the page is higher by it.
+        self.call_after_refresh(self.action_mode, self.mode or first)
 
     def action_mode(self, mode: str) -> None:
         facts = self._facts
