@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from formats.base.errors import Cancelled, RecoveryError
 from formats.base.problem import Problem, Severity
@@ -128,8 +128,7 @@ def as_pattern(text: str) -> str:
     return text if any(sign in text for sign in "*?[") else f"*{text}*"
 
 
-@dataclass(frozen=True, slots=True)
-class Weight:
+class Weight(NamedTuple):
     """What there is in some place. `bytes`: of the contents of files. `faults`: folders that could not be read."""
 
     files: int = 0

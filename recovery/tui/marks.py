@@ -43,28 +43,35 @@ class Marks:
             return
         if weight is None:
             self.clear_below(path)
-        self._put(path, weight)
+            self._unweighed[path] = None
+        else:
+            self._count(weight, 1)
+        self._weights[path] = weight
 
     def add_folder(self, folder: str, entries: Iterable[tuple[str, Weight | None]]) -> None:
-        """Everything that `folder` holds: names with their weights."""
+        """Everything that `folder` holds: names with their weights, None for folders."""
         if self.holds(folder):
             return
         self.clear_below(folder)
         prefix = folder.rstrip("/") + "/"
+        files = size = 0
         for name, weight in entries:
-            self._put(prefix + name, weight)
-
-    def _put(self, path: str, weight: Weight | None) -> None:
-        self._weights[path] = weight
-        if weight is None:
-            self._unweighed[path] = None
-        else:
-            self._count(weight, 1)
+            if weight is None:
+                self._unweighed[prefix + name] = None
+            else:
+                files += weight.files
+                size += weight.bytes
+            self._weights[prefix + name] = weight
+        self._count(Weight(files, 0, size), 1)
 
     def clear_below(self, folder: str) -> None:
         """Remove all marks in `folder`, at any depth."""
         prefix = folder.rstrip("/") + "/"
-        for path in [path for path in self._weights if path.startswith(prefix)]:
+        gone = [path for path in self._weights if path.startswith(prefix)]
+        if len(gone) == len(self._weights):
+            self._weights, self._unweighed, self._total = {}, {}, Weight()
+            return
+        for path in gone:
             self.remove(path)
 
     def remove(self, path: str) -> None:

@@ -37,7 +37,7 @@ from tests.tui.pilot import Hand, play
 from tests.tui.test_layout import SIZES, crowd, shown
 
 LONG = "a name as long as they come " * 8 + "and its end.txt"
-CROWD = 6_000
+CROWD = 3_000
 
 
 def picture(width: int, height: int) -> bytes:
