@@ -41,6 +41,11 @@ def exact(size: int) -> str:
     return words if words.endswith("bytes") else f"{words} ({size} bytes)"
 
 
+def missing_text(count: int) -> str:
+    """`count` bytes of a file are known to be gone."""
+    return f"{exact(count)} of its content are not in the backup: the disk could not be read, or the backup is damaged"
+
+
 def attributes(node: Node, *, ext: bool) -> str:
     """Those that are set, in words."""
     return ", ".join(word for bit, word in (_EXT if ext else _DOS) if node.attributes & bit)
@@ -89,5 +94,7 @@ def facts_text(facts: Facts, *, ext: bool) -> list[tuple[str, str]]:
     if facts.xattrs:
         rows.append(("Extended", ", ".join(shown(name) for name in facts.xattrs)))
     rows.append(("Number", str(node.number)))
+    if facts.missing:
+        rows.append(("DAMAGED", missing_text(facts.missing)))
     rows += [("DAMAGED", shown(text)) for text in (node.note, entry.fault, facts.fault) if text]
     return rows

@@ -15,6 +15,7 @@ from recovery.cli.output import json_line
 from recovery.cli.parameters import json_option
 from recovery.engine.browse import open_volume
 from recovery.engine.filefacts import LEFT_OUT, facts_of
+from recovery.engine.held import HeldVolume
 from recovery.engine.listing import plain_path
 from recovery.engine.preview import Glance, hex_lines, hex_width
 from recovery.filewords import facts_text
@@ -58,8 +59,10 @@ def show(source: str, path: str, as_hex: bool, offset: int, length: int, as_json
             if as_json:
                 finish(code, bytes=max(0, end - offset), fault=glance.reason)
         else:
-            facts = facts_of(volume.tree, path, left_out)
-            damaged = bool(facts.entry.fault or (facts.fault and facts.fault != LEFT_OUT))
+            facts = facts_of(
+                volume.tree, path, left_out, volume.source if isinstance(volume.source, HeldVolume) else None
+            )
+            damaged = bool(facts.missing or facts.entry.fault or (facts.fault and facts.fault != LEFT_OUT))
             code = ExitCode.LOSSES if damaged else ExitCode.OK
             if as_json:
                 json_line(facts.to_json(), sys.stdout)

@@ -9,6 +9,7 @@ from typing import Any
 from formats.base.errors import Cancelled, RecoveryError
 from fs.tree import FileTree, Node, NodeKind, RunKind
 from fs.walk import resolve
+from recovery.engine.held import HeldVolume
 from recovery.engine.listing import Entry, entry_of, plain_path
 from recovery.engine.pictures import Picture, picture_of
 from recovery.engine.preview import HEAD, Encoding, Glance, guess
@@ -21,12 +22,14 @@ LEFT_OUT = "its content was left out of the archive on purpose"
 class Facts:
     """`allocated`: bytes that the content takes, `pieces`: in how many places; None when it is not told.
 
-    `encoding`: '' when it is no text. `xattrs`: names of extended attributes. `fault`: what could not be found out.
+    `missing`: bytes of the stored content that an archive says it does not have. `encoding`: '' when it is no text.
+    `xattrs`: names of extended attributes. `fault`: what could not be found out.
     """
 
     entry: Entry
     allocated: int | None = None
     pieces: int | None = None
+    missing: int = 0
     encoding: str = ""
     picture: Picture | None = None
     xattrs: tuple[str, ...] = ()
@@ -47,6 +50,7 @@ class Facts:
             **self.entry.to_json(),
             "allocated": self.allocated,
             "pieces": self.pieces,
+            "missing": self.missing,
             "content": self.content,
             "encoding": self.encoding or None,
             "picture": self.picture.to_json() if self.picture is not None else None,
@@ -55,16 +59,19 @@ class Facts:
         }
 
 
-def facts_of(tree: FileTree, path: str, left_out: frozenset[str] = frozenset()) -> Facts:
+def facts_of(
+    tree: FileTree, path: str, left_out: frozenset[str] = frozenset(), held: HeldVolume | None = None
+) -> Facts:
     """About the file, folder or link at `path`. Raises PathNotFound and what the tree raises on the way there.
 
-    `left_out`: see Place.left_out().
+    `left_out`: see Place.left_out(). `held`: the volume, when it lies in an archive.
     """
     node = resolve(tree, path)
     where = plain_path(path)
     entry = entry_of(tree, where, node, all_streams=True)
     faults: list[str] = []
     allocated = pieces = None
+    missing = 0
     encoding, picture = "", None
     names: tuple[str, ...] = ()
     try:
@@ -78,6 +85,7 @@ def facts_of(tree: FileTree, path: str, left_out: frozenset[str] = frozenset()) 
     elif node.kind is NodeKind.FILE and not node.note:
         try:
             allocated, pieces = _stored(tree, node)
+            missing = missing_bytes(tree, node, held)
             glance = Glance(tree.open(node))
             head = glance.read(0, HEAD)
             if head.bad:
@@ -89,7 +97,21 @@ def facts_of(tree: FileTree, path: str, left_out: frozenset[str] = frozenset()) 
             raise
         except RecoveryError as error:
             faults.append(str(error))
-    return Facts(entry, allocated, pieces, encoding, picture, names, "; ".join(faults))
+    return Facts(entry, allocated, pieces, missing, encoding, picture, names, "; ".join(faults))
+
+
+def missing_bytes(tree: FileTree, node: Node, held: HeldVolume | None) -> int:
+    """Bytes of the stored content that an archive says it does not have; nothing is read but where the file lies.
+
+    Raises what the tree raises.
+    """
+    if held is None or node.kind is not NodeKind.FILE or node.note:
+        return 0
+    return sum(
+        held.missing(run.physical, run.physical + (run.physical_length or run.length))
+        for run in islice(tree.runs(node), _RUNS)
+        if run.physical is not None and run.kind in (RunKind.DATA, RunKind.ENCODED)
+    )
 
 
 def encoding_of(facts: Facts) -> Encoding | None:

@@ -52,5 +52,20 @@ class HeldVolume:
         self._near = [found, *known[: _RANGES_KEPT - 1]]
         return found
 
+    def missing(self, start: int, end: int) -> int:
+        """How many bytes of [start, end) cannot be given, as far as the index knows: no block is read for it."""
+        gone = self._map.clip(start, end).complement(end).clip(start, end)
+        at = start
+        while at < end:
+            _, stop, unreadable = self._unreadable(at)
+            gone = gone.union(unreadable.overlapping(at, min(stop, end)))
+            at = stop
+        if self._reader.problems:  # else no block is lost
+            step = self._reader.block_size
+            for block in range(start // step, -(-end // step)):
+                if self._reader.find(self._volume, block).lost:
+                    gone = gone.union([(max(start, block * step), min(end, (block + 1) * step))])
+        return gone.clip(start, end).total
+
     def extents_known(self) -> ExtentList | None:
         return self._map

@@ -6,13 +6,16 @@ closed when it is not wanted any more and the last reader is done; one that hang
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from threading import Lock
 
-from formats.base.errors import Refused
+from formats.base.errors import DeviceError, FormatError, PathNotFound, Refused, Unsupported
 from fs.tree import FileTree
+from fs.walk import resolve
 from recovery.engine.browse import Place, VolumeInfo, open_place
+from recovery.engine.filefacts import missing_bytes
+from recovery.engine.held import HeldVolume
 
 _TREES_KEPT = 3
 
@@ -31,6 +34,8 @@ class Look:
             self.info: VolumeInfo = place.pick(selector)
             self._free: list[FileTree] = [place.tree(self.info)]
             self.left_out = place.left_out(self.info)
+            raw = place.raw(self.info)
+            self.held = raw if isinstance(raw, HeldVolume) else None  # of an archive, which knows what it misses
             self._open = stack.pop_all()
 
     @contextmanager
@@ -51,6 +56,15 @@ class Look:
                     self._free.append(found)
                 self._users -= 1
             self._close_if_done()
+
+    def missing(self, paths: Sequence[str]) -> dict[str, int]:
+        """Of each file the bytes that the archive says it does not have; 0 for what cannot be found out."""
+        found = dict.fromkeys(paths, 0)
+        with self.tree() as tree:
+            for path in paths:
+                with suppress(FormatError, DeviceError, Unsupported, PathNotFound):
+                    found[path] = missing_bytes(tree, resolve(tree, path), self.held)
+        return found
 
     def close(self) -> None:
         """Not wanted any more. At once when nobody reads, else when the last reader is done."""

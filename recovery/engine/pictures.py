@@ -175,7 +175,7 @@ def _of_camera(fields: dict[int, int | str]) -> tuple[str, str]:
     """(taken, camera)."""
     taken = str(fields.get(_TAKEN) or fields.get(_TIME) or "")
     if len(taken) == 19 and taken[4] == taken[7] == ":":  # 2024:05:17 10:20:30
-        taken = f"{taken[:4]}-{taken[5:7]}-{taken[8:16]}"
+        taken = f"{taken[:4]}-{taken[5:7]}-{taken[8:]}"
     make, model = str(fields.get(_MAKE, "")), str(fields.get(_MODEL, ""))
     return taken, model if model.startswith(make) else f"{make} {model}".strip()
 

@@ -14,12 +14,12 @@ from recovery.tui.widgets.rows import padded
 _SIZE, _DATE = 10, 16
 
 
-def row_line(row: Row, mark: bool, width: int, name: str = "") -> str:
-    """`[x] name   size   date`. `name`: what to show in its place, such as a path."""
+def row_line(row: Row, mark: bool, width: int, name: str = "", *, hurt: bool = False) -> str:
+    """`[x] name   size   date`. `name`: what to show in its place, such as a path. `hurt`: parts of it are gone."""
     room = width - 4 - 2 - _SIZE - _DATE
     left = padded(shown(name or row.name) + ("/" if row.is_folder else ""), room)
     date = when(row.modified)
-    return f"[{'x' if mark else ' '}] {left} {_amount(row):>{_SIZE}} {date:<{_DATE}}"
+    return f"[{'x' if mark else ' '}] {left} {texts.NOT_READABLE if hurt else _amount(row):>{_SIZE}} {date:<{_DATE}}"
 
 
 def _amount(row: Row) -> str:

@@ -21,6 +21,12 @@ class Marks:
     def __iter__(self) -> Iterator[str]:
         return iter(self._weights)
 
+    def copy(self) -> Marks:
+        other = Marks()
+        other._weights, other._unweighed = dict(self._weights), dict(self._unweighed)
+        other._total = self._total
+        return other
+
     def above(self, path: str) -> str:
         """The marked folder that `path` lies in; '' when there is none."""
         at = path.rfind("/")

@@ -19,7 +19,7 @@ from recovery.engine.cancel import CancelToken
 from recovery.engine.folderlist import Folder, Row, growing
 from recovery.engine.listing import Weight, weigh
 from recovery.engine.look import Look
-from recovery.filewords import exact
+from recovery.filewords import exact, missing_text
 from recovery.tui.aside import Call, aside, post
 from recovery.tui.entries import row_line, weight_of
 from recovery.tui.marks import Marks
@@ -30,6 +30,8 @@ from recovery.tui.screens.preview import Preview
 from recovery.tui.texts import look as texts
 from recovery.tui.widgets.rows import Rows, shortened
 
+_GLANCE = 0.3  # seconds between two looks at what is seen now
+_JUDGED = 10_000  # files that are remembered
 _ABOUT_LINES = 4  # of the full name: 255 letters fit
 Extract = Callable[[Look, Sequence[str], int], None]
 
@@ -61,6 +63,9 @@ class Browse(Page):
         self._folder = Folder((), 0, True)
         self._reading: CancelToken | None = None  # of the folder that is being read
         self._weighing: tuple[str, CancelToken] | None = None
+        self._marking = False
+        self._missing: dict[str, int] = {}  # bytes that are gone, of the files that were looked at
+        self._judging = False
 
     def content(self) -> ComposeResult:
         with Vertical(id="foot"):
@@ -76,6 +81,7 @@ class Browse(Page):
         super().on_mount()
         self._list.focus()
         self.query_one("#complaint").display = False
+        self.set_interval(_GLANCE, self._judge)
 
         def opening() -> Look:
             look = self._open_look()
@@ -179,7 +185,8 @@ class Browse(Page):
         row = self._row(index)
         if row is None:
             return f"    {texts.UP_NAME}"
-        return row_line(row, self.marks.holds(self._path_of(row)), width)
+        path = self._path_of(row)
+        return row_line(row, self.marks.holds(path), width, hurt=self._missing.get(path, 0) > 0)
 
     def on_rows_moved(self, message: Rows.Moved) -> None:
         self._tell()
@@ -243,7 +250,9 @@ class Browse(Page):
         else:
             size = f", {exact(row.size)}" if row.kind is NodeKind.FILE else ""
             note = f", {shown(row.note)}" if row.note else ""
-            text = f"{shown(row.name)}{size}{note}"
+            gone = self._missing.get(self._path_of(row), 0)
+            hurt = f". {texts.NOT_READABLE}: {missing_text(gone)}" if gone else ""
+            text = f"{shown(row.name)}{size}{note}{hurt}"
         self.query_one("#about", Static).update(shortened(text, (self.app.size.width - 2) * _ABOUT_LINES))
 
     def _draw(self) -> None:
@@ -268,6 +277,33 @@ class Browse(Page):
         line.update(shortened(shown(text), 3 * (self.app.size.width - 2)))
         line.display = bool(text)
 
+    def _judge(self) -> None:
+        """Find out aside which of the files that are seen are not whole in the backup; its index tells."""
+        look = self._look
+        if look is None or look.held is None or self._judging or self._left:
+            return
+        first = self._list.scroll_offset.y
+        seen = [self._row(index) for index in range(first, first + self._list.size.height)]
+        paths = [self._path_of(row) for row in seen if row is not None and row.kind is NodeKind.FILE and not row.note]
+        paths = [path for path in paths if path not in self._missing]
+        if not paths:
+            return
+        self._judging = True
+        if len(self._missing) > _JUDGED:
+            self._missing = {}
+
+        def done(found: dict[str, int]) -> None:
+            self._judging = False
+            self._missing.update(found)
+            if any(found.values()):
+                self._list.refresh()
+                self._tell()
+
+        def failed(error: RecoveryError) -> None:
+            done(dict.fromkeys(paths, 0))  # whoever opens the file is told
+
+        aside(self, partial(look.missing, paths), done, failed)
+
     # marks
 
     def action_mark(self) -> None:
@@ -278,6 +314,8 @@ class Browse(Page):
 
     def toggle(self, path: str, weight: Weight | None) -> None:
         """Mark what is not, or take the mark away. `weight`: None for a folder."""
+        if self._marking:
+            return
         inside = self.marks.above(path)
         self._complain(texts.INSIDE_MARKED.format(path=inside) if inside else "")
         if self.marks.is_mark(path):
@@ -289,12 +327,28 @@ class Browse(Page):
     def action_mark_all(self) -> None:
         inside = self.path if self.marks.is_mark(self.path) else self.marks.above(self.path)
         self._complain(texts.INSIDE_MARKED.format(path=inside) if inside else "")
-        if not inside and self.rows:
-            if all(self.marks.is_mark(self._path_of(row)) for row in self.rows):
-                self.marks.clear_below(self.path)
+        if inside or not self.rows or self._marking:
+            return
+        self._marking = True
+        path, rows, marks = self.path, self.rows, self.marks.copy()
+
+        def work() -> None:
+            prefix = f"{path.rstrip('/')}/"
+            if all(marks.is_mark(prefix + row.name) for row in rows):
+                marks.clear_below(path)
             else:
-                self.marks.add_folder(self.path, ((row.name, weight_of(row)) for row in self.rows))
-        self.marks_changed()
+                marks.add_folder(path, ((row.name, weight_of(row)) for row in rows))
+
+        def done(_: None) -> None:
+            self._marking = False
+            self.marks = marks
+            self.marks_changed()
+
+        def failed(error: RecoveryError) -> None:
+            self._marking = False
+            self._complain(str(error))
+
+        aside(self, work, done, failed)  # a folder of 200,000 takes half a second
 
     def marks_changed(self) -> None:
         self._list.refresh()

@@ -79,7 +79,7 @@ class Preview(Page):
 
         def work() -> Facts:
             with self._look.tree() as tree:
-                return facts_of(tree, self._path, self._look.left_out)
+                return facts_of(tree, self._path, self._look.left_out, self._look.held)
 
         self.load(texts.VIEW_LOOKING, work, self._known)
 
