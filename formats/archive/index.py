@@ -86,6 +86,25 @@ class VolumeIndex:
                     return True
         return False
 
+    def around(self, block: int) -> tuple[int, int, list[Span]]:
+        """(first, end, spans): the base range or the gap that holds `block`, half-open, and what can tell of it.
+
+        Besides its own spans those of the base range before it: a writer hears of unreadable bytes a batch ahead of
+        their blocks, and a window may end in between.
+        """
+        i = bisect_right(self._firsts, block) - 1
+        near = self._base[max(0, i - 1) : i + 1]
+        if i >= 0 and block < self._base[i][1]:
+            first, end = self._base[i][:2]
+        else:  # a gap
+            first = self._base[i][1] if i >= 0 else 0
+            end = self._base[i + 1][0] if i + 1 < len(self._base) else 1 << 62
+        spans = [span for _, _, ref in near for span in self.spans(ref)]
+        for late in self._overlays:
+            if late.first_block < end and first < late.end_block:
+                spans += self.spans(late)
+        return first, end, spans
+
     def ranges(self) -> Iterator[tuple[int, int, list[Span]]]:
         """(first, end, spans oldest first) over all base ranges, ascending, with the overlays that reach in."""
         for first, end, ref in self._base:

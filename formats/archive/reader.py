@@ -189,6 +189,15 @@ class ArchiveReader(Closing):
                 found.extend(span.unreadable)
         return ExtentList(found)
 
+    def unreadable_near(self, volume: int, offset: int) -> tuple[int, int, ExtentList]:
+        """(start, end, extents): as unreadable(), for the bytes [start, end) around `offset` alone.
+
+        Loads one or two segments, where unreadable() loads all: an archive of 2 TB has thousands.
+        """
+        first, end, spans = self._volumes[volume].around(offset // self.block_size)
+        start, stop = first * self.block_size, end * self.block_size
+        return start, stop, ExtentList(e for span in spans for e in span.unreadable).clip(start, stop)
+
     def find(self, volume: int, block: int) -> Entry:
         """State of a block that the map touches."""
         found = self._volumes[volume].find(block)

@@ -32,6 +32,7 @@ from recovery.engine.settings import Settings
 @click.option("--as-zip", "form", flag_value="zip", help="DIR is a zip to write ('-' for standard output).")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist already.")
 @click.option("--windows-names", is_flag=True, help="Only names that Windows allows; without it, where DIR needs it.")
+@click.option("--with-folders", is_flag=True, help="Several PATHs keep the folders that they lie in.")
 @json_option
 def extract(
     source: str,
@@ -40,6 +41,7 @@ def extract(
     form: str | None,
     overwrite: bool,
     windows_names: bool,
+    with_folders: bool,
     as_json: bool,
 ) -> None:
     """Copy files and folders (all without PATH) of partition N of SOURCE into DIR, with times, modes, links.
@@ -48,7 +50,9 @@ def extract(
     """
     if target == "-" and (not form or sys.stdout.isatty()):
         raise click.UsageError("A tar or zip goes to standard output, and not to a terminal.")
-    work = ExtractWork(source, paths or ("/",), target, Form(form or "folder"), overwrite, windows_names or None)
+    work = ExtractWork(
+        source, paths or ("/",), target, Form(form or "folder"), overwrite, windows_names or None, with_folders
+    )
     run_plan(lambda token, shown: plan_extract(work), Settings(), as_json=as_json, to_stderr=target == "-")
 
 

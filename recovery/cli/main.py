@@ -21,6 +21,7 @@ _HOME = {
     "ls": "recovery.cli.browse",
     "find": "recovery.cli.browse",
     "cat": "recovery.cli.browse",
+    "show": "recovery.cli.show",
     "extract": "recovery.cli.files",
     "hash": "recovery.cli.files",
     "diff": "recovery.cli.files",

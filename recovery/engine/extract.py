@@ -6,7 +6,7 @@ opened on the target. Symbolic links of a directory are made after everything el
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -138,6 +138,38 @@ class Extraction:
             else:
                 self._leaf(node, visit.path)
 
+    def take_with_folders(self, paths: Sequence[str]) -> None:
+        """All of `paths`, each in its folders below the deepest folder that holds them all; as take() otherwise.
+
+        What lies below another of them comes once.
+        """
+        wanted = outermost(paths)
+        if len(wanted) < 2:
+            for parts in wanted:
+                self.take("/" + "/".join(parts))
+            return
+        above = _shared(wanted[0][:-1], wanted[-1][:-1])  # sorted: what these two share, all do
+        entered: list[tuple[str, Item]] = []
+        for parts in wanted:
+            folders = parts[above:-1]
+            same = _shared(folders, [name for name, _ in entered])
+            while len(entered) > same:
+                self._to.leave(entered.pop()[1])
+            if all(self._enter(parts, above + depth, entered) for depth in range(same, len(folders))):
+                self.take("/" + "/".join(parts))
+        while entered:
+            self._to.leave(entered.pop()[1])
+
+    def _enter(self, parts: Sequence[str], depth: int, entered: list[tuple[str, Item]]) -> bool:
+        """Make the folder parts[depth] and stand in it."""
+        path = "/" + "/".join(parts[: depth + 1])
+        item = self._item(resolve(self._tree, path), path, new=True)
+        if not self._to.enter(item):
+            return False
+        self._tally.directories += 1
+        entered.append((parts[depth], item))
+        return True
+
     def _leaf(self, node: Node, path: str) -> None:
         if node.kind is NodeKind.SYMLINK:
             self._link(node, path)
@@ -198,3 +230,22 @@ class Extraction:
 
     def _fault(self, fault: Fault) -> None:
         self._tally.lose(fault.path, fault.code, fault.text)
+
+
+def outermost(paths: Sequence[str]) -> list[tuple[str, ...]]:
+    """The components of each path, sorted, without those that lie below another or stand there twice."""
+    found: list[tuple[str, ...]] = []
+    for parts in sorted(tuple(part for part in path.split("/") if part not in ("", ".")) for path in paths):
+        if not found or parts[: len(found[-1])] != found[-1]:
+            found.append(parts)
+    return found
+
+
+def _shared(some: Sequence[str], others: Sequence[str]) -> int:
+    """How many components both begin with."""
+    count = 0
+    for a, b in zip(some, others, strict=False):
+        if a != b:
+            break
+        count += 1
+    return count

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from formats.base.errors import Cancelled, RecoveryError
 from formats.base.problem import Problem, Severity
@@ -95,7 +95,7 @@ def list_path(
 ) -> Iterator[Entry]:
     """The entries of a directory, or the one file that `path` is. Raises what the tree raises, PathNotFound."""
     node = resolve(tree, path)
-    prefix = "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
+    prefix = plain_path(path)
     if node.kind is not NodeKind.DIRECTORY:
         yield entry_of(tree, prefix, node, all_streams=all_streams)
         return
@@ -106,20 +106,60 @@ def list_path(
 
 
 def find(
-    tree: FileTree, pattern: str, log: Log, check: Callable[[], None] = lambda: None
+    tree: FileTree, pattern: str, log: Log, check: Callable[[], None] = lambda: None, below: str = "/"
 ) -> Iterator[tuple[str, Node]]:
-    """All nodes whose name matches `pattern` (*, ?, [abc]), or whose path does when it has a '/' in it.
+    """All nodes below `below` whose name matches `pattern` (*, ?, [abc]), or whose path does when it has a '/' in it.
 
     A path pattern that begins with '/' is about the whole path, another may begin at any directory; '*' does not
     stop at '/'. Case counts where the file system says so (ext). `log` takes the problems of the walk.
     """
     matches = _matcher(pattern, case=tree.identity.kind.startswith("ext"))
     by_path = "/" in pattern
-    for count, (path, node) in enumerate(walk(tree, tree.root, log=log)):
+    start, prefix = (tree.root, "/") if below == "/" else (resolve(tree, below), plain_path(below))
+    for count, (path, node) in enumerate(walk(tree, start, path=prefix, log=log)):
         if count % _EVERY == 0:
             check()
         if matches(path if by_path else node.name):
             yield path, node
+
+
+def as_pattern(text: str) -> str:
+    """What a person types to find something: a pattern as it is, anything else as a part of a name."""
+    return text if any(sign in text for sign in "*?[") else f"*{text}*"
+
+
+class Weight(NamedTuple):
+    """What there is in some place. `bytes`: of the contents of files. `faults`: folders that could not be read."""
+
+    files: int = 0
+    folders: int = 0
+    bytes: int = 0
+    faults: int = 0
+
+
+def weigh(tree: FileTree, path: str, check: Callable[[], None] = lambda: None) -> Weight:
+    """The file at `path`, or the folder with everything below it. Raises PathNotFound, and what the tree raises."""
+    node = resolve(tree, path)
+    if node.kind is not NodeKind.DIRECTORY:
+        return Weight(1, 0, node.size if node.kind is NodeKind.FILE else 0)
+    log = Log()
+    files, folders, size = 0, 1, 0
+    for count, (where, found) in enumerate(walk(tree, node, path=plain_path(path), log=log)):
+        if count % _EVERY == 0:
+            check()
+        if is_internal(tree, where, found):
+            continue
+        if found.kind is NodeKind.DIRECTORY:
+            folders += 1
+        else:
+            files += 1
+            size += found.size if found.kind is NodeKind.FILE else 0
+    return Weight(files, folders, size, sum(p.severity is Severity.ERROR for p in log.problems()))
+
+
+def plain_path(path: str) -> str:
+    """From the root, with a leading '/', and nothing twice."""
+    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
 def _matcher(pattern: str, *, case: bool) -> Callable[[str], bool]:

@@ -12,15 +12,20 @@ from typing import IO
 
 from formats.base.errors import DeviceError, Refused
 from formats.base.problem import Problem, Severity
+from formats.base.units import in_words
 from fs.walk import shown
-from recovery.engine.browse import open_volume
+from recovery.engine.browse import open_volume, split_address
 from recovery.engine.events import Outcome
 from recovery.engine.extract import Destination, Extraction
 from recovery.engine.extract_folder import Folder
 from recovery.engine.extract_notes import Loss, Tally
 from recovery.engine.extract_stream import Tar, Zip
+from recovery.engine.inventory import holds_path
 from recovery.engine.job import Job
+from recovery.engine.places import free_below
 from recovery.engine.plan import Plan, Step, now
+
+_NAMED = 3  # paths in a title; there may be thousands
 
 
 class Form(StrEnum):
@@ -33,7 +38,7 @@ class Form(StrEnum):
 class ExtractWork:
     """`paths`: in the volume. `target`: a folder, or the tar or zip ('-' for standard output).
 
-    `windows_names`: None means as the target needs it.
+    `windows_names`: None means as the target needs it. `folders`: several paths keep the folders that they lie in.
     """
 
     source: str
@@ -42,13 +47,32 @@ class ExtractWork:
     form: Form = Form.FOLDER
     overwrite: bool = False
     windows_names: bool | None = None
+    folders: bool = False
 
 
-def plan_extract(work: ExtractWork) -> Plan[ExtractWork]:
-    """Nothing that exists is lost by it, unless `overwrite` says so."""
-    what = ", ".join(work.paths)
+def plan_extract(work: ExtractWork, content_bytes: int = 0) -> Plan[ExtractWork]:
+    """Nothing that exists is lost by it, unless `overwrite` says so. `content_bytes`: of the files, 0 if not known."""
+    more = len(work.paths) - _NAMED
+    what = ", ".join(shown(path) for path in work.paths[:_NAMED]) + (f" and {more} more" if more > 0 else "")
     title = f"Extract {what} of {work.source} into {work.target}"
-    return Plan("extract", title, (), None, (Step("Copy the files", 0),), (), (), work, now())
+    room = free_below(work.target) if work.target != "-" else None
+    warnings = []
+    if room is not None and content_bytes > room:
+        warnings.append(
+            f"The files have {in_words(content_bytes)}, and only {in_words(room)} are free there: they may not fit."
+        )
+    if _on_source(work):
+        warnings.append("The target lies on the disk that is read. If that disk is failing, choose a place on another.")
+    if work.overwrite:
+        warnings.append("Files that exist there already under the same names are replaced.")
+    step = Step("Copy the files", content_bytes)
+    return Plan("extract", title, (), None, (step,), (), tuple(warnings), work, now())
+
+
+def _on_source(work: ExtractWork) -> bool:
+    """Whether the target lies on the disk that is read."""
+    source, _ = split_address(work.source)
+    return work.target != "-" and Path(source).is_block_device() and holds_path(source, work.target)
 
 
 def run(plan: Plan[ExtractWork], job: Job) -> None:
@@ -65,8 +89,11 @@ def run(plan: Plan[ExtractWork], job: Job) -> None:
                 extraction = Extraction(
                     volume.tree, destination, tally, job.cancel.check, volume.place.left_out(volume.info)
                 )
-                for path in work.paths:
-                    extraction.take(path)
+                if work.folders:
+                    extraction.take_with_folders(work.paths)
+                else:
+                    for path in work.paths:
+                        extraction.take(path)
         finally:
             _tell(job, tally)
         for problem in volume.tree.problems:

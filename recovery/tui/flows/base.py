@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _FILE = "\0file"  # the entry of a list of disks that is none of them: no path holds a NUL
 ALL = "all"
-_WIDTH = 70  # of the maps in lists
+MAP_COLUMNS = 70  # of the maps in lists
 
 
 class Flow:
@@ -43,7 +43,7 @@ class Flow:
         """A disk of the machine, or an image file. `target`: the file may be a new one."""
 
         def disks() -> Menu:
-            found = [(s.path, disk_lines(s)) for s in self.machine.disks(_WIDTH) if s.path != not_this]
+            found = [(s.path, disk_lines(s)) for s in self.machine.disks(MAP_COLUMNS) if s.path != not_this]
             return Menu([*found, (_FILE, texts.NEW_FILE if target else texts.ANOTHER_FILE)])
 
         def chosen(value: str) -> None:
@@ -68,7 +68,7 @@ class Flow:
         parts = [(str(v.number), volume_line(v)) for v in report.volumes if v.partition]
         if everything:
             parts.insert(0, (ALL, texts.EVERYTHING.format(name=path, size=in_words(report.size))))
-        return Menu(parts, disk_map(report, _WIDTH))
+        return Menu(parts, disk_map(report, MAP_COLUMNS))
 
     def ask_target_partition(self, heading: str, path: str, wanted: int, done: Callable[[int | None], None]) -> None:
         """Which partition of `path` takes partition `wanted`; a target without partitions takes it as a whole."""

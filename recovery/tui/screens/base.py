@@ -84,13 +84,16 @@ class Page(Hears, Screen[None]):
         work: Callable[[], T],
         done: Callable[[T], None],
         refused: Callable[[RecoveryError], None] | None = None,
+        *,
+        quiet: bool = False,
     ) -> None:
-        """Run `work` aside and say in #wait what is waited for.
+        """Run `work` aside and say in #wait what is waited for; `quiet`: only when it takes a while.
 
         An error goes to `refused`, or becomes a refusal in place of this screen.
         """
-        self._since = time.monotonic()
-        self.looking(what)
+        self._wait_for(what)
+        if not quiet:
+            self._tell_waiting()
 
         def arrived(result: T) -> None:
             self._stop_waiting()
@@ -101,6 +104,11 @@ class Page(Hears, Screen[None]):
             (refused or self.refuse)(error)
 
         aside(self, work, arrived, failed)
+
+    def _wait_for(self, what: str) -> None:
+        """From now on it is waited for this; it is said by and by."""
+        self._since = time.monotonic()
+        self._what = what
 
     def looking(self, what: str) -> None:
         """What is waited for now."""

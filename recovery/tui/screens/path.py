@@ -21,15 +21,25 @@ from recovery.tui.widgets.choice import Push, row
 class PickPath(Page):
     """`suffix`: only such files are listed. `name`: proposed for a new file; '' when the file must be there already.
 
-    `start`: the folder that is shown first. `done` gets the path as it was typed or chosen.
+    `folders`: a folder is wanted, which may be a new one; no files are listed. `start`: the folder that is shown
+    first. `done` gets the path as it was typed or chosen.
     """
 
     help_key = "path"
 
     def __init__(
-        self, heading: str, text: str, start: str, done: Callable[[str], None], *, suffix: str = "", name: str = ""
+        self,
+        heading: str,
+        text: str,
+        start: str,
+        done: Callable[[str], None],
+        *,
+        suffix: str = "",
+        name: str = "",
+        folders: bool = False,
     ) -> None:
         super().__init__(heading)
+        self._folders = folders
         self._text, self._folder, self._done, self._suffix, self._name = text, start, done, suffix, name
         self._entries: list[FolderEntry] = []
 
@@ -54,7 +64,9 @@ class PickPath(Page):
         """Show a folder. One that cannot be read is told below the list, and the old one stays."""
 
         def work() -> tuple[list[Place], list[FolderEntry]]:
-            return (writable_places() if self._name else []), list_folder(folder, self._suffix)
+            places = writable_places() if self._name or self._folders else []
+            entries = list_folder(folder, self._suffix)
+            return places, [entry for entry in entries if entry.is_folder or not self._folders]
 
         def done(found: tuple[list[Place], list[FolderEntry]]) -> None:
             self._show(folder, *found)
@@ -80,6 +92,8 @@ class PickPath(Page):
         options.add_options([Option(text) for _, text in rows])
         options.highlighted = 0 if rows else None
         typed = str(Path(folder, self._name)) if self._name else f"{folder.rstrip('/')}/"
+        if self._folders:
+            typed = folder
         line = self.query_one("#typed", Input)
         line.value = typed
         line.cursor_position = len(typed)
@@ -107,7 +121,9 @@ class PickPath(Page):
 
     def _take(self) -> None:
         typed = self.query_one("#typed", Input).value.strip()
-        if not typed or typed.endswith("/"):
+        if self._folders:
+            typed = typed.rstrip("/") or typed
+        if not typed or (typed.endswith("/") and not self._folders):
             self.query_one("#complaint", Static).update(texts.NO_PATH)
         else:
             self._done(typed)

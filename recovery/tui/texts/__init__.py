@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from recovery.tui.texts import look
+
 PRODUCT = "Jurymast"
 
 # Keys, as they stand at the foot of the screens.
@@ -17,6 +19,7 @@ TASKS = (
     ("backup", "Back up           save a disk, or some of its partitions, into a file"),
     ("restore", "Restore           write a backup back to a disk"),
     ("clone", "Clone a disk      copy one disk to another, with no file between"),
+    ("look", "Look inside       see the files of a backup, and copy some of them out"),
     ("check", "Check a backup    read all of it, and say whether it can be relied on"),
 )
 
@@ -102,6 +105,7 @@ PROGRESS = {
     "restore": "Restoring",
     "clone": "Cloning",
     "verify": "Checking",
+    "extract": "Copying files out",
 }
 PROGRESS_STEP = "Step {step} of {steps}: {text}"
 PROGRESS_LINE = "{done} of {total}   {rate}/s   {left}   {elapsed} since the start"
@@ -122,6 +126,8 @@ CANCEL_STATE = {
     "clone": "What was on the target is gone already, and what comes is not complete: the target will look blank. "
     "A new image file is removed. The source is not changed.",
     "verify": "Checking changes nothing. You will not know whether the backup is good.",
+    "extract": "The files that were copied already stay, each of them whole; a tar or zip is removed. The backup or "
+    "disk that is read is not changed.",
 }
 
 REPORT = "Report"
@@ -135,6 +141,8 @@ REPORT_NEXT = {
     ("verify", "ok"): "Nothing. The backup can be relied on today.",
     ("verify", "losses"): "Read below what was not found. Make a new backup while the original is there.",
     ("restore", "losses"): "Read below what is missing on the target before you rely on it.",
+    ("extract", "ok"): "Open some of the files before you rely on them.",
+    ("extract", "losses"): "Read below which files did not come back whole, and look for them in another backup.",
     ("clone", "losses"): "Read below what is missing on the target, and keep the original.",
 }
 REPORT_UNCHECKED = {
@@ -177,6 +185,9 @@ HELP = {
     "then, nothing is written.",
     "progress": "The job goes on by itself. Esc asks whether to stop, and says what that leaves behind.",
     "report": "The large words say how it ended. Below stands what was done, and everything that was lost, by name.",
+    "look": look.HELP_BROWSE,
+    "find": look.HELP_FIND,
+    "view": look.HELP_VIEW,
     "refusal": "Nothing was changed. Read the reason, and what can be done.",
     "dialog": "Tab goes from button to button, Enter presses one, Esc is the careful answer.",
 }
