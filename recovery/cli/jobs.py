@@ -46,7 +46,7 @@ def run_plan(
 ) -> None:
     """Plan, let it be accepted, execute, and end the process with the right code."""
     token = CancelToken()
-    with face(as_json, to_stderr=to_stderr) as shown, stoppable(token), told(shown):
+    with face(as_json, to_stderr=to_stderr, clock=token.clock) as shown, stoppable(token), told(shown):
         plan = aside(lambda: prepare(token, shown), token)
         token.check()
         if not accept(plan, shown):

@@ -56,5 +56,8 @@ def command() -> None:
 
     Exit codes: 0 ok, 1 failed, 2 usage, 3 refused for safety, 4 completed with losses, 5 archive damaged,
     130 stopped on request.
+
+    While a job runs: Ctrl-C stops it and leaves things in order, Ctrl-Z and fg (or the signal USR1, once and once
+    more) pause it and let it go on.
     """
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")

@@ -8,7 +8,8 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
@@ -22,10 +23,13 @@ from recovery.engine.events import (
     Event,
     JobFinished,
     Outcome,
+    Paused,
     ProblemFound,
+    Resumed,
     Stalled,
     StepFinished,
     StepStarted,
+    VolumeJudged,
 )
 from recovery.errorwords import error_word, internal_fault
 
@@ -36,6 +40,8 @@ if TYPE_CHECKING:  # what is slow to load waits until it is needed
     from recovery.engine.report import Report
 
 _log = logging.getLogger(__name__)
+PAUSED = "Paused. The job keeps what it holds; SIGUSR1 lets it go on, Ctrl-C stops it."
+RESUMED = "It goes on."
 
 
 def json_line(body: dict[str, Any], stream: IO[str]) -> None:
@@ -117,8 +123,9 @@ def _rest(report: Report) -> dict[str, Any]:
 class TextFace:
     """A progress bar with rate and time left, warnings as they come, and the report at the end."""
 
-    def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
+    def __init__(self, stream: IO[str], clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock`: seconds, by which rates are told; it may stand still while a job does."""
+        self._stream, self._clock = stream, clock
         self._task: TaskID | None = None
 
     @cached_property
@@ -153,6 +160,7 @@ class TextFace:
             TimeRemainingColumn(),
             console=self.console,
             transient=True,
+            get_time=self._clock,
         )
 
     def __enter__(self) -> TextFace:
@@ -182,6 +190,14 @@ class TextFace:
             self.console.print(f"{event.problem.severity.value}: {event.subject}: {event.problem.text}", markup=False)
         elif isinstance(event, Stalled):
             self.console.print(f"waiting for {event.seconds:.0f} s: {event.text}", markup=False)
+        elif isinstance(event, VolumeJudged) and event.verdict:
+            from recovery.words import judged_text  # what the quick commands need not load
+
+            self.console.print(f"  {judged_text(event)}", markup=False)
+            for name in event.hit:
+                self.console.print(f"      hit: {name}", markup=False)
+        elif isinstance(event, Paused | Resumed):
+            self.console.print(PAUSED if isinstance(event, Paused) else RESUMED, markup=False)
 
     def _begin(self, event: StepStarted) -> None:
         text = f"[{event.step}/{event.steps}] {event.text}"
@@ -214,10 +230,10 @@ class TextFace:
 Face = JsonFace | TextFace
 
 
-def face(as_json: bool, *, to_stderr: bool = False) -> Face:
-    """The face that was asked for. `to_stderr`: standard output carries the archive."""
+def face(as_json: bool, *, to_stderr: bool = False, clock: Callable[[], float] = time.monotonic) -> Face:
+    """The face that was asked for. `to_stderr`: standard output carries the archive. `clock`: see TextFace."""
     stream = sys.stderr if to_stderr else sys.stdout
-    return JsonFace(stream) if as_json else TextFace(stream)
+    return JsonFace(stream) if as_json else TextFace(stream, clock)
 
 
 @contextmanager
