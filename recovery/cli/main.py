@@ -25,6 +25,8 @@ _HOME = {
     "hash": "recovery.cli.files",
     "diff": "recovery.cli.files",
     "mount": "recovery.cli.mount",
+    "reports": "recovery.cli.past",
+    "log": "recovery.cli.past",
     "tui": "recovery.tui.command",
 }
 _NAMES = {"find": "find_command", "hash": "hash_command"}  # functions that would hide what Python has

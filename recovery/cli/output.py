@@ -93,8 +93,11 @@ class JsonFace:
     def look(self, text: str) -> None:
         json_line({"type": "looking", "text": text}, self._stream)
 
-    def finish(self, report: Report) -> ExitCode:
+    def finish(self, report: Report, stays_on: str | None = None) -> ExitCode:
+        """`stays_on`: why the machine was not switched off; '' when it was, None when nobody asked for it."""
         code = exit_code(report)
+        if stays_on is not None:
+            json_line({"type": "power", "switching_off": not stays_on, "text": stays_on}, self._stream)
         json_line(
             {"type": "result", "outcome": report.outcome.value, "exit_code": int(code), **_rest(report)}, self._stream
         )
@@ -209,13 +212,17 @@ class TextFace:
     def _end(self, event: StepFinished) -> None:
         self._stop_progress()
 
-    def finish(self, report: Report) -> ExitCode:
+    def finish(self, report: Report, stays_on: str | None = None) -> ExitCode:
+        """`stays_on`: as in JsonFace."""
         self._stop_progress()
         good = report.outcome is Outcome.OK
         self.console.print()
         headline, _, rest = report.to_text().partition("\n")
         self.console.print(headline, style="bold green" if good else "bold red", markup=False)
         self.console.print(rest, markup=False, end="")
+        if stays_on is not None:
+            told = f"The machine stays on. {stays_on}" if stays_on else "The machine is being switched off."
+            self.console.print(f"\n{told}", markup=False)
         return exit_code(report)
 
     def error(self, error: RecoveryError) -> ExitCode:
