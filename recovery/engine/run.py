@@ -135,17 +135,20 @@ def run_tool(
 def run_at_terminal(argv: Sequence[str]) -> int:
     """Give our terminal to a program until it ends; its exit code. Raises ToolMissing, ToolFailed.
 
-    No time limit: a person works with it. The terminal is taken back from its process group afterwards.
+    No time limit: a person works with it. The terminal is taken back from its process group afterwards. For the main
+    thread: a Ctrl-C meanwhile is meant for the program.
     """
     program = find_tool(argv[0])
     if program is None:
         raise ToolMissing(argv[0])
+    old = signal.signal(signal.SIGINT, lambda number, frame: None)  # not ignored: the program would inherit that
     try:
-        code = subprocess.call([program, *argv[1:]])
+        return subprocess.call([program, *argv[1:]])
     except OSError as error:
         raise ToolFailed(argv, 127, "", f"it could not be started: {error.strerror}") from error
-    _take_terminal()
-    return code
+    finally:
+        signal.signal(signal.SIGINT, old)
+        _take_terminal()
 
 
 def _take_terminal() -> None:

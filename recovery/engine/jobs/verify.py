@@ -110,11 +110,11 @@ def _files(
 
     def advance(count: int) -> None:
         nonlocal told
-        progress.advance(count)
         now = time.monotonic()
         if now - told >= 1 / EVENTS_PER_SECOND:
             told = now
             judge.tell(number, Stage.FILES, "", f"{found.files} files read so far, {found.fault_count} faults")
+        progress.advance(count)
 
     check_files(
         tree,

@@ -8,12 +8,13 @@ from recovery.tui.flows.backup import Backup
 from recovery.tui.flows.base import Flow
 from recovery.tui.flows.check import Check
 from recovery.tui.flows.clone import Clone
+from recovery.tui.flows.more import More
 from recovery.tui.flows.restore import Restore
 
 if TYPE_CHECKING:
     from recovery.tui.app import JurymastApp
 
-_TASKS: dict[str, type[Flow]] = {"backup": Backup, "restore": Restore, "clone": Clone, "check": Check}
+_TASKS: dict[str, type[Flow]] = {"backup": Backup, "restore": Restore, "clone": Clone, "check": Check, "more": More}
 
 
 def begin(app: JurymastApp, task: str) -> None:
