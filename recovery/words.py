@@ -8,6 +8,7 @@ from typing import Any
 from formats.base.units import in_words as size
 from formats.table.model import Scheme
 from fs.api import PagingFile
+from recovery.engine.events import Stage, VolumeJudged
 from recovery.engine.inspection import DiskReport, VolumeReport
 from recovery.engine.inventory import Disk
 from recovery.engine.plan import Plan
@@ -123,3 +124,13 @@ def plan_warnings(plan: Plan[Any]) -> list[str]:
     """What must be known before."""
     notes = [f"  - {warning}" for warning in plan.warnings]
     return ["Please note:", *notes] if notes else []
+
+
+_STAGES = {Stage.STORED: "stored blocks", Stage.PROOF: "file system", Stage.FILES: "files"}
+
+
+def judged_text(event: VolumeJudged) -> str:
+    """What is known of a volume: `partition 2 (ntfs, Data): file system PROVEN: ...`."""
+    disk = f"disk {event.disk}, " if event.disk else ""
+    verdict = f" {event.verdict}" if event.verdict else ""
+    return f"{disk}{event.title}: {_STAGES[event.stage]}{verdict}: {event.text}"

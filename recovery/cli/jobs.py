@@ -9,18 +9,22 @@ from typing import Any
 
 import click
 
-from formats.base.errors import Refused
+from formats.base.errors import RecoveryError, Refused
 from recovery.cli.exit_codes import ExitCode
 from recovery.cli.output import Face, JsonFace, TextFace, face, json_line, told
 from recovery.cli.parameters import PARTITION_PAIR, SIZE, json_option
 from recovery.cli.stopping import Asking, aside, stoppable
+from recovery.engine import power
 from recovery.engine.cancel import CancelToken
+from recovery.engine.eventlog import keep_what_is_said
 from recovery.engine.executor import execute
 from recovery.engine.plan import Plan, Unused
 from recovery.engine.planners.backup import BackupRequest
 from recovery.engine.planners.clone import CloneRequest
 from recovery.engine.planners.restore import RestoreRequest
+from recovery.engine.power import Power
 from recovery.engine.prepare import plan_verify, prepare_backup, prepare_clone, prepare_restore
+from recovery.engine.report import Report
 from recovery.engine.settings import Settings
 from recovery.review import check_typed, confirm_text, question
 from recovery.words import plan_text
@@ -33,6 +37,12 @@ unused_option = click.option(
     help="What happens to the target's space that the image does not use.",
 )
 
+then_poweroff_option = click.option(
+    "--then-poweroff",
+    is_flag=True,
+    help="Switch this machine off afterwards, but only if it ended proven and without any error.",
+)
+
 _ASK_EVERY = 0.2  # seconds in which a Ctrl-C at the question is noticed
 
 
@@ -43,15 +53,34 @@ def run_plan(
     as_json: bool,
     to_stderr: bool = False,
     accept: Callable[[Plan[Any], Face], bool] = lambda plan, shown: True,
+    then_poweroff: bool = False,
 ) -> None:
-    """Plan, let it be accepted, execute, and end the process with the right code."""
+    """Plan, let it be accepted, execute, and end the process with the right code.
+
+    `then_poweroff`: switch the machine off when the job ended fully good.
+    """
+    keep_what_is_said()
     token = CancelToken()
-    with face(as_json, to_stderr=to_stderr) as shown, stoppable(token), told(shown):
+    with face(as_json, to_stderr=to_stderr, clock=token.clock) as shown, stoppable(token), told(shown):
+        if then_poweroff and power.why_not():
+            raise Refused(f"--then-poweroff: {power.why_not()}", "Leave that option out.")
         plan = aside(lambda: prepare(token, shown), token)
         token.check()
         if not accept(plan, shown):
             sys.exit(ExitCode.OK)
-        sys.exit(shown.finish(execute(plan, settings, shown.event, token)))
+        report = execute(plan, settings, shown.event, token)
+        sys.exit(shown.finish(report, _switch_off(report) if then_poweroff else None))
+
+
+def _switch_off(report: Report) -> str:
+    """The rule and the deed; '' when the machine is being switched off, else why it stays on."""
+    reason = power.after(report)
+    if not reason:
+        try:
+            power.switch(Power.OFF)
+        except RecoveryError as error:
+            reason = str(error)
+    return reason
 
 
 def _review(plan: Plan[Any], shown: Face, *, dry_run: bool, yes: bool) -> bool:
@@ -115,6 +144,7 @@ def _ask(question: str) -> str:
 @click.option("--include-paging", is_flag=True, help="Keep the contents of pagefile.sys, swapfile.sys, hiberfil.sys.")
 @click.option("--no-verify", is_flag=True, help="Do not read the archive back. It is then stored, not proven.")
 @click.option("--force-live", is_flag=True, help="Image a disk that is in use. At best crash-consistent.")
+@then_poweroff_option
 @json_option
 def backup(
     sources: tuple[str, ...],
@@ -125,6 +155,7 @@ def backup(
     include_paging: bool,
     no_verify: bool,
     force_live: bool,
+    then_poweroff: bool,
     as_json: bool,
 ) -> None:
     """Image SOURCE (disks, partitions or image files) into ARCHIVE ('-' for standard output), and prove it."""
@@ -141,7 +172,7 @@ def backup(
             shown.console.print()
         return plan
 
-    run_plan(prepare, Settings(level=level), as_json=as_json, to_stderr=archive == "-")
+    run_plan(prepare, Settings(level=level), as_json=as_json, to_stderr=archive == "-", then_poweroff=then_poweroff)
 
 
 @click.command()
@@ -159,6 +190,7 @@ def backup(
 @click.option("--no-verify", is_flag=True, help="Do not read the target back.")
 @click.option("--dry-run", is_flag=True, help="Only show the plan.")
 @click.option("--yes", is_flag=True, help="Accept the plan without asking. For scripts that checked it.")
+@then_poweroff_option
 @json_option
 def restore(
     archive: str,
@@ -169,6 +201,7 @@ def restore(
     no_verify: bool,
     dry_run: bool,
     yes: bool,
+    then_poweroff: bool,
     as_json: bool,
 ) -> None:
     """Write ARCHIVE back to TARGET: a disk, a partition, or an image file."""
@@ -180,6 +213,7 @@ def restore(
         Settings(),
         as_json=as_json,
         accept=lambda plan, shown: _review(plan, shown, dry_run=dry_run, yes=yes),
+        then_poweroff=then_poweroff,
     )
 
 
@@ -195,6 +229,7 @@ def restore(
 @click.option("--force-live", is_flag=True, help="Copy a disk that is in use. At best crash-consistent.")
 @click.option("--dry-run", is_flag=True, help="Only show the plan.")
 @click.option("--yes", is_flag=True, help="Accept the plan without asking. For scripts that checked it.")
+@then_poweroff_option
 @json_option
 def clone(
     source: str,
@@ -206,6 +241,7 @@ def clone(
     force_live: bool,
     dry_run: bool,
     yes: bool,
+    then_poweroff: bool,
     as_json: bool,
 ) -> None:
     """Copy the used blocks of SOURCE straight to TARGET, with no archive between."""
@@ -215,13 +251,17 @@ def clone(
         Settings(),
         as_json=as_json,
         accept=lambda plan, shown: _review(plan, shown, dry_run=dry_run, yes=yes),
+        then_poweroff=then_poweroff,
     )
 
 
 @click.command()
 @click.argument("archive")
 @click.option("--files", is_flag=True, help="Read every file through its file system, too.")
+@then_poweroff_option
 @json_option
-def verify(archive: str, files: bool, as_json: bool) -> None:
+def verify(archive: str, files: bool, then_poweroff: bool, as_json: bool) -> None:
     """Read all of ARCHIVE, list what is damaged and lost with the files that are hit, and walk its file systems."""
-    run_plan(lambda token, shown: plan_verify(archive, files=files), Settings(), as_json=as_json)
+    run_plan(
+        lambda token, shown: plan_verify(archive, files=files), Settings(), as_json=as_json, then_poweroff=then_poweroff
+    )

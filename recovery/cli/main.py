@@ -26,6 +26,8 @@ _HOME = {
     "hash": "recovery.cli.files",
     "diff": "recovery.cli.files",
     "mount": "recovery.cli.mount",
+    "reports": "recovery.cli.past",
+    "log": "recovery.cli.past",
     "tui": "recovery.tui.command",
 }
 _NAMES = {"find": "find_command", "hash": "hash_command"}  # functions that would hide what Python has
@@ -57,5 +59,8 @@ def command() -> None:
 
     Exit codes: 0 ok, 1 failed, 2 usage, 3 refused for safety, 4 completed with losses, 5 archive damaged,
     130 stopped on request.
+
+    While a job runs: Ctrl-C stops it and leaves things in order, Ctrl-Z and fg (or the signal USR1, once and once
+    more) pause it and let it go on.
     """
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")

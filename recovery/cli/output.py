@@ -8,7 +8,8 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
@@ -22,10 +23,13 @@ from recovery.engine.events import (
     Event,
     JobFinished,
     Outcome,
+    Paused,
     ProblemFound,
+    Resumed,
     Stalled,
     StepFinished,
     StepStarted,
+    VolumeJudged,
 )
 from recovery.errorwords import error_word, internal_fault
 
@@ -36,6 +40,8 @@ if TYPE_CHECKING:  # what is slow to load waits until it is needed
     from recovery.engine.report import Report
 
 _log = logging.getLogger(__name__)
+PAUSED = "Paused. The job keeps what it holds; SIGUSR1 lets it go on, Ctrl-C stops it."
+RESUMED = "It goes on."
 
 
 def json_line(body: dict[str, Any], stream: IO[str]) -> None:
@@ -87,8 +93,11 @@ class JsonFace:
     def look(self, text: str) -> None:
         json_line({"type": "looking", "text": text}, self._stream)
 
-    def finish(self, report: Report) -> ExitCode:
+    def finish(self, report: Report, stays_on: str | None = None) -> ExitCode:
+        """`stays_on`: why the machine was not switched off; '' when it was, None when nobody asked for it."""
         code = exit_code(report)
+        if stays_on is not None:
+            json_line({"type": "power", "switching_off": not stays_on, "text": stays_on}, self._stream)
         json_line(
             {"type": "result", "outcome": report.outcome.value, "exit_code": int(code), **_rest(report)}, self._stream
         )
@@ -117,8 +126,9 @@ def _rest(report: Report) -> dict[str, Any]:
 class TextFace:
     """A progress bar with rate and time left, warnings as they come, and the report at the end."""
 
-    def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
+    def __init__(self, stream: IO[str], clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock`: seconds, by which rates are told; it may stand still while a job does."""
+        self._stream, self._clock = stream, clock
         self._task: TaskID | None = None
 
     @cached_property
@@ -153,6 +163,7 @@ class TextFace:
             TimeRemainingColumn(),
             console=self.console,
             transient=True,
+            get_time=self._clock,
         )
 
     def __enter__(self) -> TextFace:
@@ -182,6 +193,14 @@ class TextFace:
             self.console.print(f"{event.problem.severity.value}: {event.subject}: {event.problem.text}", markup=False)
         elif isinstance(event, Stalled):
             self.console.print(f"waiting for {event.seconds:.0f} s: {event.text}", markup=False)
+        elif isinstance(event, VolumeJudged) and event.verdict:
+            from recovery.words import judged_text  # what the quick commands need not load
+
+            self.console.print(f"  {judged_text(event)}", markup=False)
+            for name in event.hit:
+                self.console.print(f"      hit: {name}", markup=False)
+        elif isinstance(event, Paused | Resumed):
+            self.console.print(PAUSED if isinstance(event, Paused) else RESUMED, markup=False)
 
     def _begin(self, event: StepStarted) -> None:
         text = f"[{event.step}/{event.steps}] {event.text}"
@@ -193,13 +212,17 @@ class TextFace:
     def _end(self, event: StepFinished) -> None:
         self._stop_progress()
 
-    def finish(self, report: Report) -> ExitCode:
+    def finish(self, report: Report, stays_on: str | None = None) -> ExitCode:
+        """`stays_on`: as in JsonFace."""
         self._stop_progress()
         good = report.outcome is Outcome.OK
         self.console.print()
         headline, _, rest = report.to_text().partition("\n")
         self.console.print(headline, style="bold green" if good else "bold red", markup=False)
         self.console.print(rest, markup=False, end="")
+        if stays_on is not None:
+            told = f"The machine stays on. {stays_on}" if stays_on else "The machine is being switched off."
+            self.console.print(f"\n{told}", markup=False)
         return exit_code(report)
 
     def error(self, error: RecoveryError) -> ExitCode:
@@ -214,10 +237,10 @@ class TextFace:
 Face = JsonFace | TextFace
 
 
-def face(as_json: bool, *, to_stderr: bool = False) -> Face:
-    """The face that was asked for. `to_stderr`: standard output carries the archive."""
+def face(as_json: bool, *, to_stderr: bool = False, clock: Callable[[], float] = time.monotonic) -> Face:
+    """The face that was asked for. `to_stderr`: standard output carries the archive. `clock`: see TextFace."""
     stream = sys.stderr if to_stderr else sys.stdout
-    return JsonFace(stream) if as_json else TextFace(stream)
+    return JsonFace(stream) if as_json else TextFace(stream, clock)
 
 
 @contextmanager

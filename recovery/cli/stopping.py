@@ -1,4 +1,4 @@
-"""Stopping on request: signals become a cancel token, and a disk that hangs does not hold the command."""
+"""Stopping and pausing on request: signals become a cancel token, and a disk that hangs does not hold the command."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class Asking:
 def stoppable(token: CancelToken) -> Iterator[None]:
     """Ctrl-C, SIGTERM and SIGHUP ask the engine to stop; it leaves things clean. A second Ctrl-C ends at once.
 
-    What the caller ignores (nohup, or the shell for jobs in the background) stays ignored.
+    SIGUSR1 pauses, and goes on. Ctrl-Z stops the process as everywhere; the time until it goes on (fg) is left out of
+    rates. What the caller ignores (nohup, or the shell for jobs in the background) stays ignored.
     """
 
     def stop(number: int, _: object) -> None:
@@ -37,8 +38,22 @@ def stoppable(token: CancelToken) -> Iterator[None]:
             raise KeyboardInterrupt
         token.cancel()
 
-    heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    old = {number: signal.signal(number, stop) for number in heard}
+    def pause(number: int, _: object) -> None:
+        if token.paused:
+            token.resume()
+        else:
+            token.pause()
+
+    def stand_still(number: int, _: object) -> None:
+        before = time.monotonic()
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(signal.Signals(number))  # to this thread, so that all of them have stood still behind it
+        signal.signal(number, stand_still)
+        token.stood_still(time.monotonic() - before)
+
+    handlers = {**dict.fromkeys(_SIGNALS, stop), signal.SIGUSR1: pause, signal.SIGTSTP: stand_still}
+    heard = [number for number in handlers if signal.getsignal(number) is not signal.SIG_IGN]
+    old = {number: signal.signal(number, handlers[number]) for number in heard}
     try:
         yield
     finally:

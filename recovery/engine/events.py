@@ -23,6 +23,14 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Stage(StrEnum):
+    """What is looked at of a volume: its stored blocks, its file system (walked from them), its files."""
+
+    STORED = "stored"
+    PROOF = "proof"
+    FILES = "files"
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """`time`: seconds of a clock that never goes back."""
@@ -72,11 +80,38 @@ class Stalled(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Paused(Event):
+    """The job stands still, and keeps what it holds: its locks, its temporary files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed(Event):
+    """It goes on, or is about to stop."""
+
+
+@dataclass(frozen=True, slots=True)
 class ProblemFound(Event):
     """`subject`: the disk, volume or archive that has the problem."""
 
     subject: str
     problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeJudged(Event):
+    """What is known so far of one volume. The newest of a `volume` (0-based, in the archive) and `stage` counts.
+
+    `disk`: 1-based, 0 when there is only one. `verdict`: a word in capitals, '' while the stage is still going on.
+    `hit`: who is hit by what is missing (the first of them).
+    """
+
+    volume: int
+    disk: int
+    title: str
+    stage: Stage
+    verdict: str
+    text: str
+    hit: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,12 @@ from importlib import import_module
 from typing import Any
 
 from formats.base.errors import Cancelled, RecoveryError, Refused
+from formats.base.problem import Problem, Severity
 from recovery.engine.cancel import CancelToken
+from recovery.engine.eventlog import logged, settle
 from recovery.engine.events import EventSink, JobFinished, JobStarted, Outcome
 from recovery.engine.job import Job
+from recovery.engine.kept import keep, new_id
 from recovery.engine.plan import Plan
 from recovery.engine.report import Report
 from recovery.engine.settings import Settings
@@ -22,8 +25,12 @@ _RUNNERS = {name: f"recovery.engine.jobs.{name}" for name in ("backup", "restore
 
 def execute(plan: Plan[Any], settings: Settings, sink: EventSink, cancel: CancelToken) -> Report:
     """Run `plan`. Never raises for what goes wrong in the job: the report and the last event say it."""
+    started_at = time.time()
+    report_id = new_id(plan.job, started_at)
+    sink = logged(sink, report_id)
     job = Job(plan, settings, sink, cancel)
     report = job.report
+    report.started, report.report_id = started_at, report_id
     runner = import_module(_RUNNERS[plan.job])
     sink(JobStarted(plan.job, plan.title, plan.plan_id))
     started = time.monotonic()
@@ -49,5 +56,15 @@ def execute(plan: Plan[Any], settings: Settings, sink: EventSink, cancel: Cancel
     report.seconds = time.monotonic() - started
     if plan.job == "backup" and report.outcome in (Outcome.OK, Outcome.LOSSES):
         runner.save_report(job, plan)
+    _keep(job)
     sink(JobFinished(report.outcome, report.to_json()))
+    settle()
     return report
+
+
+def _keep(job: Job) -> None:
+    """In the state folder, beside whatever was saved elsewhere: no medium of an archive is written to for it."""
+    reason = keep(job.report)
+    if reason:
+        text = f"The report could not be kept for later: {reason}"
+        job.problem("report", Problem(Severity.INFO, "report.not_kept", text))

@@ -26,11 +26,12 @@ _EVERY = 256
 class FileCheck:
     """`faults`: the first of `fault_count` sentences, each with a path. `notes`: files that cannot be read by design
 
-    (in the cloud, encrypted), the first of `note_count`.
+    (in the cloud, encrypted), the first of `note_count`. `on_fault` is told those of `faults` as they come.
     """
 
     files: int = 0
     bytes: int = 0
+    on_fault: Callable[[str], None] | None = None
     faults: list[str] = field(default_factory=list)
     fault_count: int = 0
     notes: list[str] = field(default_factory=list)
@@ -40,6 +41,8 @@ class FileCheck:
         self.fault_count += 1
         if len(self.faults) < NAMED:
             self.faults.append(f"{shown(path)}: {text}" if path else text)
+            if self.on_fault is not None:
+                self.on_fault(self.faults[-1])
 
     def note(self, path: str, text: str) -> None:
         self.note_count += 1
@@ -64,13 +67,17 @@ def check_files(
     left_out: ExtentList | None = None,
     check: Callable[[], None] = _nothing,
     advance: Callable[[int], None] = lambda count: None,
+    result: FileCheck | None = None,
 ) -> FileCheck:
     """Read every file and stream of `tree`. `left_out`: bytes of the volume that were left out on purpose.
+
+    `result`: what to fill and return, for who wants to see it grow.
 
     Finds: content that cannot be read, directories that contain themselves or hang in two places, and two files that
     claim the same bytes. Damage never leaves as an error, only Cancelled does.
     """
-    result, log, seen = FileCheck(), Log(), NumberSet()
+    log, seen = Log(), NumberSet()
+    result = FileCheck() if result is None else result
     for path, node in walk(tree, tree.root, log=log):
         check()
         if is_internal(tree, path, node):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,7 +9,9 @@ from formats.base.problem import Problem
 from recovery.engine.cancel import CancelToken
 from recovery.engine.events import (
     EventSink,
+    Paused,
     ProblemFound,
+    Resumed,
     Stalled,
     StepFinished,
     StepProgress,
@@ -31,6 +32,7 @@ class Job:
         self._plan = plan
         self._step = 0
         self._stalled = 0.0
+        cancel.on_hold = lambda held: sink(Paused() if held else Resumed())
 
     @contextmanager
     def step(self, total: int | None = None) -> Iterator[StepProgress]:
@@ -52,7 +54,7 @@ class Job:
 
     def waiting(self, where: str, seconds: float) -> None:
         """Tell that a request hangs, when it does, about once a `stall_seconds`."""
-        now = time.monotonic()
+        now = self.cancel.clock()
         if seconds >= self.settings.stall_seconds and now - self._stalled >= self.settings.stall_seconds:
             self._stalled = now
             self.sink(Stalled(where, round(seconds, 1)))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
@@ -33,6 +32,7 @@ class _Done(NamedTuple, Generic[R]):
 class _Course(Generic[T, R]):
     """What the threads share. `room` holds a token for each further item that may be under way."""
 
+    cancel: CancelToken
     room: queue.SimpleQueue[None] = field(default_factory=queue.SimpleQueue)
     tasks: queue.SimpleQueue[tuple[int, T] | None] = field(default_factory=queue.SimpleQueue)
     done: queue.SimpleQueue[_Done[R]] = field(default_factory=queue.SimpleQueue)
@@ -45,9 +45,10 @@ class _Course(Generic[T, R]):
         try:
             while True:
                 self.room.get()
+                self.cancel.hold(self._is_stopped)
                 if self.stopped:
                     return
-                self.busy_since = time.monotonic()
+                self.busy_since = self.cancel.clock()
                 try:
                     item = next(produce)
                 except StopIteration:
@@ -60,10 +61,14 @@ class _Course(Generic[T, R]):
         except BaseException as error:
             self.done.put(_Done(number, None, error, last=True))
 
+    def _is_stopped(self) -> bool:
+        return self.stopped
+
     def work(self, work: Callable[[T], R]) -> None:
         """A worker thread."""
         while True:
             task = self.tasks.get()
+            self.cancel.hold(self._is_stopped)
             if task is None or self.stopped:
                 return
             number, item = task
@@ -87,9 +92,10 @@ def run_pipeline(
 
     `produce` runs in a thread of its own, `work` in `workers` threads, `consume` here. `on_wait` gets the seconds
     that the producer has been busy with one item, so that a hanging disk can be named. The first error of any of
-    them is raised here, after everything was stopped; Cancelled when the user asked to stop.
+    them is raised here, after everything was stopped; Cancelled when the user asked to stop. While `cancel` is paused
+    all of them stand still, each behind the item that it is at.
     """
-    course: _Course[T, R] = _Course()
+    course: _Course[T, R] = _Course(cancel)
     for _ in range(3 * workers + 2):
         course.room.put(None)
     # A reader that hangs in the kernel must not keep the caller: it is a daemon and holds nothing that is written.
@@ -120,7 +126,7 @@ def _collect(
             done = course.done.get(timeout=_WAKE)
         except queue.Empty:
             since = course.busy_since
-            on_wait(0.0 if since is None else time.monotonic() - since)
+            on_wait(0.0 if since is None else cancel.clock() - since)
             continue
         waiting[done.number] = done
         while turn in waiting:

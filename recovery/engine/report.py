@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import json
 import os
 import time
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from formats.base.problem import Problem
+from formats.base.problem import Problem, Severity
 from formats.base.units import in_words
 from recovery.engine.events import Outcome
 
@@ -21,6 +22,8 @@ _SENTENCE = {
     ("verify", Outcome.OK): "THE ARCHIVE IS GOOD",
     ("extract", Outcome.OK): "EXTRACTED",
 }
+_GOOD_PROOFS = ("PROVEN", "STORED-RAW", "complete")  # of volumes; the last one of what was written and read back
+_WHEN = "%Y-%m-%dT%H:%M:%SZ"
 _UNCHECKED = {
     "backup": "STORED, NOT VERIFIED",
     "restore": "RESTORED, NOT CHECKED",
@@ -48,6 +51,23 @@ class VolumeResult:
     left_out: tuple[str, ...] = ()
     files: int | None = None
 
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> VolumeResult:
+        """The way back from to_json(). Raises KeyError, TypeError, ValueError."""
+        return cls(
+            str(body["title"]),
+            int(body["number"]),
+            str(body["file_system"]),
+            int(body["image_bytes"]),
+            str(body["proof"]),
+            str(body["text"]),
+            tuple(map(str, body["missing"])),
+            [(int(start), int(end)) for start, end in body["lost"]],
+            int(body["lost_bytes"]),
+            tuple(map(str, body["left_out"])),
+            None if body.get("files") is None else int(body["files"]),
+        )
+
     def to_json(self) -> dict[str, Any]:
         return {
             "title": self.title,
@@ -68,7 +88,8 @@ class VolumeResult:
 class Report:
     """`numbers`: figures of the job by name, bytes or counts. `started`, `seconds`: wall clock.
 
-    `error`: why it did not end well; `aftermath`: what that left behind; `advice`: what to do.
+    `error`: why it did not end well; `aftermath`: what that left behind; `advice`: what to do. `report_id`: by which it
+    is found again, see kept; '' until the job has ended.
     """
 
     job: str
@@ -86,6 +107,7 @@ class Report:
     problems: list[tuple[str, Problem]] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
     paths: list[str] = field(default_factory=list)
+    report_id: str = ""
 
     @property
     def headline(self) -> str:
@@ -99,8 +121,45 @@ class Report:
             Outcome.FAILED: "THE ARCHIVE IS DAMAGED" if self.damaged_archive else "FAILED",
         }[self.outcome]
 
+    def why_not_fully_good(self) -> str:
+        """'' when all that was asked for was done and checked, so that nobody needs to look; else the reason.
+
+        The rule for what happens without a person, such as switching the machine off.
+        """
+        if self.outcome is not Outcome.OK or self.damaged_archive:
+            return f"It ended with: {self.headline}."
+        if not self.checked or (self.job, Outcome.OK) not in _SENTENCE:
+            return f"Nobody has checked the result: {self.headline}."
+        for volume in self.volumes:
+            if volume.proof not in _GOOD_PROOFS or volume.lost_bytes or volume.missing:
+                return f"{volume.title} ended as: {volume.proof or 'not checked'}."
+        for subject, problem in self.problems:
+            if problem.severity is Severity.ERROR:
+                return f"There was an error: {subject}: {problem.text}"
+        return ""
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> Report:
+        """The way back from to_json(). Raises KeyError, TypeError, ValueError, AttributeError."""
+        report = cls(str(body["job"]), str(body["title"]), str(body["plan_id"]), Outcome(body["outcome"]))
+        report.checked, report.damaged_archive = bool(body["checked"]), bool(body["damaged_archive"])
+        report.error, report.advice = str(body["error"]), str(body["advice"])
+        report.aftermath = str(body["aftermath"])
+        report.started = float(calendar.timegm(time.strptime(body["started"], _WHEN)))
+        report.seconds = float(body["seconds"])
+        report.volumes = [VolumeResult.from_json(volume) for volume in body["volumes"]]
+        for problem in body["problems"]:
+            offset = None if problem["offset"] is None else int(problem["offset"])
+            found = Problem(Severity(problem["severity"]), str(problem["code"]), str(problem["text"]), offset)
+            report.problems.append((str(problem["subject"]), found))
+        report.numbers = {str(name): int(value) for name, value in body["numbers"].items()}
+        report.paths = [str(path) for path in body["paths"]]
+        report.report_id = str(body["report_id"])
+        return report
+
     def to_json(self) -> dict[str, Any]:
         return {
+            "report_id": self.report_id,
             "job": self.job,
             "title": self.title,
             "plan_id": self.plan_id,
@@ -111,7 +170,7 @@ class Report:
             "error": self.error,
             "aftermath": self.aftermath,
             "advice": self.advice,
-            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
+            "started": time.strftime(_WHEN, time.gmtime(self.started)),
             "seconds": round(self.seconds, 1),
             "volumes": [v.to_json() for v in self.volumes],
             "problems": [{"subject": subject, **problem.to_json()} for subject, problem in self.problems],
@@ -147,12 +206,16 @@ class Report:
 
     def save_beside(self, archive: Path) -> None:
         """Write ARCHIVE.report.json and ARCHIVE.report.txt. Raises OSError."""
-        _write(archive.with_name(archive.name + ".report.json"), json.dumps(self.to_json(), indent=1) + "\n")
-        _write(archive.with_name(archive.name + ".report.txt"), self.to_text())
+        write_whole(archive.with_name(archive.name + ".report.json"), self.json_text())
+        write_whole(archive.with_name(archive.name + ".report.txt"), self.to_text())
+
+    def json_text(self) -> str:
+        """As it is stored."""
+        return json.dumps(self.to_json(), indent=1) + "\n"
 
 
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
+def write_whole(path: Path, text: str) -> None:
+    """Whole or not at all. Raises OSError."""
     temporary = path.with_name(path.name + ".new")
     try:
         with temporary.open("w", encoding="utf-8", errors="surrogateescape") as file:

@@ -47,6 +47,7 @@ DEBIAN_PACKAGES = {
     "sfdisk": "fdisk",
     "sgdisk": "gdisk",
     "swaplabel": "util-linux",
+    "systemctl": "systemd",
     "tune2fs": "e2fsprogs",
     "udevadm": "udev",
     "umount": "mount",
@@ -129,6 +130,36 @@ def run_tool(
     except ValueError as error:  # a NUL inside an argument
         raise ToolFailed(argv, 127, "", f"it could not be started: {error}") from error
     return _wait(process, argv, timeout, stdin, ok, stop)
+
+
+def run_at_terminal(argv: Sequence[str]) -> int:
+    """Give our terminal to a program until it ends; its exit code. Raises ToolMissing, ToolFailed.
+
+    No time limit: a person works with it. The terminal is taken back from its process group afterwards. For the main
+    thread: a Ctrl-C meanwhile is meant for the program.
+    """
+    program = find_tool(argv[0])
+    if program is None:
+        raise ToolMissing(argv[0])
+    old = signal.signal(signal.SIGINT, lambda number, frame: None)  # not ignored: the program would inherit that
+    try:
+        return subprocess.call([program, *argv[1:]])
+    except OSError as error:
+        raise ToolFailed(argv, 127, "", f"it could not be started: {error.strerror}") from error
+    finally:
+        signal.signal(signal.SIGINT, old)
+        _take_terminal()
+
+
+def _take_terminal() -> None:
+    """A shell makes its own process group the terminal's; one that was killed leaves it so."""
+    old = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    try:
+        os.tcsetpgrp(0, os.getpgrp())
+    except OSError:  # there is no terminal, or it is gone
+        pass
+    finally:
+        signal.signal(signal.SIGTTOU, old)
 
 
 def _wait(

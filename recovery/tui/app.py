@@ -12,9 +12,10 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.scrollbar import ScrollBar, ScrollBarRender
 
+from recovery.engine import power
 from recovery.engine.hotplug import watch
 from recovery.tui import flows, texts
-from recovery.tui.aside import Call, Hears, post
+from recovery.tui.aside import Call, Hears, aside, post
 from recovery.tui.driver import LeanDriver
 from recovery.tui.machine import Machine
 from recovery.tui.screens.base import Page
@@ -46,11 +47,13 @@ class JurymastApp(Hears, App[None]):
         self.theme = THEMES[0].name
         self.machine = machine
         self._unplugged = threading.Event()  # set: no more news of disks are wanted
+        self.may_power_off = False  # until that is known
         self.home = Home()
 
     def on_mount(self) -> None:
         ScrollBar.renderer = _WholeCells
         self.push_screen(self.home)
+        aside(self, power.why_not, self._know_power, lambda error: None)
         if self.machine.real:
             news = Call(self.home.action_look)
             threading.Thread(
@@ -63,6 +66,9 @@ class JurymastApp(Hears, App[None]):
 
     def on_unmount(self) -> None:
         self._unplugged.set()
+
+    def _know_power(self, why_not: str) -> None:
+        self.may_power_off = not why_not
 
     def begin(self, task: str) -> None:
         """Start the questions of a task: a key of texts.TASKS."""

@@ -27,7 +27,9 @@ def tui(machines: tuple[Path, ...], images: tuple[Path, ...]) -> None:
     """Open the screens: back up, restore, clone and check, led step by step. Needs a terminal of 80 by 24."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("The screens need a terminal. The other commands work without one.")
+    from recovery.engine.eventlog import keep_what_is_said
     from recovery.tui.app import JurymastApp
     from recovery.tui.machine import Machine
 
+    keep_what_is_said()
     JurymastApp(Machine(machines, images)).run()

@@ -280,6 +280,7 @@ def main() -> int:
     if note:
         _say(note)
     folder = Path(tempfile.mkdtemp(prefix="jurymast-bench-", dir=place))
+    os.environ["JURYMAST_STATE"] = str(folder / "state")
     try:
         bench = Bench(folder, size)
         lines = bench.run(arguments.only or list(TITLES), max(1, arguments.repeat))

@@ -59,7 +59,7 @@ class Chapters:
 def prepare() -> None:
     """An empty ./demo: what an earlier run left goes first. Raises Failed when something is missing."""
     os.environ["PATH"] += ":/usr/sbin:/sbin"
-    os.environ.update(LC_ALL="C.UTF-8", MTOOLS_SKIP_CHECK="1")
+    os.environ.update(LC_ALL="C.UTF-8", MTOOLS_SKIP_CHECK="1", JURYMAST_STATE=str(FOLDER / "state"))
     missing = sorted({package for program, package in _PROGRAMS.items() if shutil.which(program) is None})
     if missing:
         raise Failed(f"programs are missing. Please run: sudo apt-get install {' '.join(missing)}")

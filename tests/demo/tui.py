@@ -34,6 +34,7 @@ def make() -> list[Path]:
 def main() -> None:
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     os.environ["MTOOLS_SKIP_CHECK"] = "1"
+    os.environ["JURYMAST_STATE"] = str(PLACE / "state")
     if shutil.which("sfdisk") is None:
         sys.exit("sfdisk is missing. Please run: sudo apt-get install fdisk")
     images = make()

@@ -20,11 +20,12 @@ from formats.base.source import Window
 from fs.registry import Handling
 from recovery.engine.activity import write_mark
 from recovery.engine.device import DeviceSource, open_source
-from recovery.engine.events import Outcome
+from recovery.engine.events import Outcome, Stage
 from recovery.engine.identity import DeviceIdentity
 from recovery.engine.job import Job
 from recovery.engine.jobs.capture import capture
 from recovery.engine.jobs.contents import Captured, planned_manifest, volumes_of
+from recovery.engine.jobs.judging import Judge
 from recovery.engine.owners import WithoutBad, hit_names, lost_in_archive
 from recovery.engine.plan import BackupWork, Plan
 from recovery.engine.proof import Proof, Verdict, prove_volume
@@ -151,9 +152,14 @@ def _read_back(job: Job, writer: ArchiveWriter, volumes: list[Captured]) -> None
                     source=reader.source.name,
                     advice="The destination's medium or cable is not reliable. Use another one.",
                 )
+        judge = Judge(job.sink, reader.manifest)
+        for number, volume in enumerate(volumes):
+            judge.stored(number, volume.extents.total, 0)
         with job.step():
             for number, volume in enumerate(volumes):
-                volume.proof = _prove(reader, number, volume, job.cancel.check)
+                judge.tell(number, Stage.PROOF, "", "its file system is being walked")
+                proof = volume.proof = _prove(reader, number, volume, job.cancel.check)
+                judge.tell(number, Stage.PROOF, proof.verdict.value, proof.text, proof.missing)
 
 
 def _prove(reader: ArchiveReader, number: int, volume: Captured, check: Callable[[], None]) -> Proof:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from formats.archive.opening import open_archive
 from formats.archive.reader import ArchiveReader
 from formats.archive.verify import verify
@@ -10,10 +12,11 @@ from formats.base.extent import Extent, ExtentList
 from formats.base.problem import Problem, Severity
 from fs.trees import open_tree
 from recovery.engine.browse import TREE_KINDS
-from recovery.engine.events import Outcome, StepProgress
-from recovery.engine.filecheck import check_files
+from recovery.engine.events import EVENTS_PER_SECOND, Outcome, Stage, StepProgress
+from recovery.engine.filecheck import FileCheck, check_files
 from recovery.engine.held import HeldVolume
 from recovery.engine.job import Job
+from recovery.engine.jobs.judging import Judge
 from recovery.engine.owners import lost_in_archive
 from recovery.engine.plan import Plan, VerifyWork
 from recovery.engine.proof import Verdict, prove_volume
@@ -34,6 +37,9 @@ def run(plan: Plan[VerifyWork], job: Job) -> None:
     with reader:
         for problem in reader.problems:
             job.problem(archive, problem)
+        judge = Judge(job.sink, reader.manifest)
+        for number in range(len(reader.manifest.volumes)):
+            judge.tell(number, Stage.STORED, "", "its stored blocks are being read")
         with job.step(reader.source.size) as progress:
 
             def reached(offset: int) -> None:
@@ -44,16 +50,19 @@ def run(plan: Plan[VerifyWork], job: Job) -> None:
         for damage in result.damage[:_DAMAGE_NAMED]:
             text = f"Archive bytes {damage.start} to {damage.end}: {damage.reason}"
             job.problem(archive, Problem(Severity.ERROR, "archive.damaged", text, damage.start))
+        for number in range(len(reader.manifest.volumes)):
+            judge.stored(number, reader.map(number).total, result.lost.get(number, ExtentList()).total)
         with job.step():
-            job.report.volumes = [
-                _volume(reader, number, result.lost.get(number, ExtentList()), job)
-                for number in range(len(reader.manifest.volumes))
-            ]
+            for number in range(len(reader.manifest.volumes)):
+                judge.tell(number, Stage.PROOF, "", "its file system is being walked")
+                found = _volume(reader, number, result.lost.get(number, ExtentList()), job)
+                judge.tell(number, Stage.PROOF, found.proof, found.text, found.missing)
+                job.report.volumes.append(found)
         faults = 0
         if plan.work.files:
             with job.step() as progress:
                 for number, volume in enumerate(job.report.volumes):
-                    faults += _files(reader, number, volume, job, progress)
+                    faults += _files(reader, number, volume, job, progress, judge)
     report = job.report
     report.numbers = {
         "records": result.records,
@@ -74,7 +83,9 @@ def run(plan: Plan[VerifyWork], job: Job) -> None:
         report.outcome = Outcome.OK
 
 
-def _files(reader: ArchiveReader, number: int, volume: VolumeResult, job: Job, progress: StepProgress) -> int:
+def _files(
+    reader: ArchiveReader, number: int, volume: VolumeResult, job: Job, progress: StepProgress, judge: Judge
+) -> int:
     """Read every file of a volume from the archive; how many faults were found."""
     if volume.file_system not in TREE_KINDS:
         return 0
@@ -85,21 +96,38 @@ def _files(reader: ArchiveReader, number: int, volume: VolumeResult, job: Job, p
     except Cancelled:
         raise
     except RecoveryError as error:
-        job.problem(volume.title, Problem(Severity.ERROR, "files.unreadable", f"Its files cannot be read: {error}"))
+        text = f"Its files cannot be read: {error}"
+        job.problem(volume.title, Problem(Severity.ERROR, "files.unreadable", text))
+        judge.tell(number, Stage.FILES, "FAILED", text)
         return 1
     source.lenient = False
-    found = check_files(
+    told = 0.0
+
+    def fault(text: str) -> None:
+        job.problem(volume.title, Problem(Severity.ERROR, "files.fault", text))
+
+    found = FileCheck(on_fault=fault)
+
+    def advance(count: int) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - told >= 1 / EVENTS_PER_SECOND:
+            told = now
+            judge.tell(number, Stage.FILES, "", f"{found.files} files read so far, {found.fault_count} faults")
+        progress.advance(count)
+
+    check_files(
         tree,
         left_out=excluded_of(record.details, record.size),
         check=job.cancel.check,
-        advance=progress.advance,
+        advance=advance,
+        result=found,
     )
     volume.files = found.files
     volume.text = f"{volume.text} {found.to_text()}".strip()
-    for text in found.faults:
-        job.problem(volume.title, Problem(Severity.ERROR, "files.fault", text))
     for text in found.notes:
         job.problem(volume.title, Problem(Severity.INFO, "files.not_here", text))
+    judge.tell(number, Stage.FILES, "FAILED" if found.fault_count else "OK", found.to_text(), tuple(found.faults))
     return found.fault_count
 
 

@@ -9,6 +9,7 @@ from recovery.tui.flows.base import Flow
 from recovery.tui.flows.check import Check
 from recovery.tui.flows.clone import Clone
 from recovery.tui.flows.look import Look
+from recovery.tui.flows.more import More
 from recovery.tui.flows.restore import Restore
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _TASKS: dict[str, type[Flow]] = {
     "clone": Clone,
     "look": Look,
     "check": Check,
+    "more": More,
 }
 
 

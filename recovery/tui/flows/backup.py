@@ -53,6 +53,7 @@ class Backup(Flow):
         ]
         if self._in_use:
             fields.append(Tick("live", texts.OPT_LIVE, False))
+        fields += self.power_fields()
         self.app.push_screen(Options(texts.BACKUP_OPTIONS, fields, self._options))
 
     def _options(self, answers: Answers) -> None:
@@ -70,4 +71,5 @@ class Backup(Flow):
             lambda token, look: prepare_backup(request, token, look),
             Settings(level=int(answers.choices["level"])),
             texts.BACKUP_START,
+            answers,
         )

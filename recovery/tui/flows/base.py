@@ -13,10 +13,11 @@ from recovery.engine.prepare import inspect_path
 from recovery.engine.settings import Settings
 from recovery.tui import texts
 from recovery.tui.screens.home import disk_lines
-from recovery.tui.screens.options import OneOf, Tick
+from recovery.tui.screens.options import Answers, OneOf, Tick
 from recovery.tui.screens.path import PickPath
 from recovery.tui.screens.pick import Menu, PickOne
 from recovery.tui.screens.review import Prepare, Review
+from recovery.tui.texts import more
 from recovery.words import disk_map, volume_line
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _FILE = "\0file"  # the entry of a list of disks that is none of them: no path holds a NUL
 ALL = "all"
 MAP_COLUMNS = 70  # of the maps in lists
+THEN_OFF = "poweroff"  # the key of a tick
 
 
 class Flow:
@@ -86,15 +88,22 @@ class Flow:
             )
         )  # fmt: skip
 
-    def review(self, paths: Sequence[str], prepare: Prepare, settings: Settings, start: str) -> None:
-        """The last question. `paths`: the disks and files that the job is about."""
+    def power_fields(self) -> list[Tick | OneOf]:
+        """Shut down afterwards? Only where that is possible."""
+        return [Tick(THEN_OFF, more.OPT_OFF, False)] if self.app.may_power_off else []
+
+    def review(
+        self, paths: Sequence[str], prepare: Prepare, settings: Settings, start: str, answers: Answers | None = None
+    ) -> None:
+        """The last question. `paths`: the disks and files that the job is about. `answers`: may have power_fields."""
 
         def checked(token: Any, look: Callable[[str], None]) -> Plan[Any]:
             for path in paths:
                 self.machine.allow(path)
             return prepare(token, look)
 
-        self.app.push_screen(Review(checked, settings, start))
+        then_off = answers is not None and answers.ticks.get(THEN_OFF, False)
+        self.app.push_screen(Review(checked, settings, start, then_off=then_off))
 
 
 def write_fields() -> list[Tick | OneOf]:

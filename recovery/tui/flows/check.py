@@ -22,7 +22,9 @@ class Check(Flow):
         def options(answers: Answers) -> None:
             files = answers.ticks["files"]
             self.review(
-                (archive,), lambda token, look: plan_verify(archive, files=files), Settings(), texts.CHECK_START
+                (archive,), lambda token, look: plan_verify(archive, files=files), Settings(), texts.CHECK_START,
+                answers,
             )  # fmt: skip
 
-        self.app.push_screen(Options(texts.CHECK_OPTIONS, [Tick("files", texts.OPT_FILES, False)], options))
+        fields = [Tick("files", texts.OPT_FILES, False), *self.power_fields()]
+        self.app.push_screen(Options(texts.CHECK_OPTIONS, fields, options))

@@ -43,6 +43,7 @@ class Clone(Flow):
         fields = [*write_fields(), Tick("paging", texts.OPT_PAGING, False)]
         if self._in_use:
             fields.append(Tick("live", texts.OPT_LIVE, False))
+        fields += self.power_fields()
         self.app.push_screen(Options(texts.CLONE_OPTIONS, fields, self._options))
 
     def _options(self, answers: Answers) -> None:
@@ -60,4 +61,5 @@ class Clone(Flow):
             lambda token, look: prepare_clone(request, token, look),
             Settings(),
             texts.RESTORE_START,
+            answers,
         )

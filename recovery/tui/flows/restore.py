@@ -43,7 +43,8 @@ class Restore(Flow):
 
     def _place(self, number: int | None) -> None:
         self._onto = number
-        self.app.push_screen(Options(texts.RESTORE_OPTIONS, write_fields(), self._options))
+        fields = [*write_fields(), *self.power_fields()]
+        self.app.push_screen(Options(texts.RESTORE_OPTIONS, fields, self._options))
 
     def _options(self, answers: Answers) -> None:
         partitions = () if self._number is None else ((self._number, self._onto),)
@@ -51,7 +52,7 @@ class Restore(Flow):
             self._from, self._path, partitions, self._disk, Unused(answers.choices["unused"]), answers.ticks["verify"]
         )
         self.review(
-            (self._path,), lambda token, look: prepare_restore(request, look), Settings(), texts.RESTORE_START
+            (self._path,), lambda token, look: prepare_restore(request, look), Settings(), texts.RESTORE_START, answers
         )  # fmt: skip
 
 

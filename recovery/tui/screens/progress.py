@@ -14,8 +14,21 @@ from textual.widgets import Static
 
 from formats.base.errors import RecoveryError
 from formats.base.units import in_words
+from recovery.engine import power
 from recovery.engine.cancel import CancelToken
-from recovery.engine.events import Advanced, Event, Outcome, ProblemFound, Stalled, StepFinished, StepStarted
+from recovery.engine.events import (
+    Advanced,
+    Event,
+    EventSink,
+    Outcome,
+    Paused,
+    ProblemFound,
+    Resumed,
+    Stalled,
+    StepFinished,
+    StepStarted,
+    VolumeJudged,
+)
 from recovery.engine.executor import execute
 from recovery.engine.plan import BackupWork, Plan
 from recovery.engine.report import Report
@@ -25,8 +38,10 @@ from recovery.tui.aside import aside, post
 from recovery.tui.screens.base import Page
 from recovery.tui.screens.dialog import Dialog
 from recovery.tui.screens.report import ReportPage
-from recovery.tui.widgets.choice import Push, row
+from recovery.tui.texts import more
+from recovery.tui.widgets.choice import Check, Push, row
 from recovery.tui.widgets.meter import Rate, bar, clock, plain_terminal, spark
+from recovery.tui.widgets.results import Results
 
 _BAR = 60
 _WARNINGS = 200  # the newest; the report has all
@@ -47,17 +62,23 @@ class Happened(Message):
 
 
 class Progress(Page):
-    """Begins to execute the plan when it is shown."""
+    """Begins to execute the plan when it is shown. `then_off`: shut down afterwards, if all went well."""
 
     help_key = "progress"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "back", texts.PROGRESS_CANCEL, key_display="Esc")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "back", texts.PROGRESS_CANCEL, key_display="Esc"),
+        Binding("p", "pause", more.KEY_PAUSE),
+        Binding("o", "then_off", more.KEY_OFF),
+    ]
 
-    def __init__(self, plan: Plan[Any], settings: Settings) -> None:
+    def __init__(self, plan: Plan[Any], settings: Settings, *, then_off: bool = False) -> None:
         super().__init__(texts.PROGRESS[plan.job])
         self.plan, self._settings = plan, settings
         self.token = CancelToken()
         self.running = True
         self._exit_then = False
+        self._then_off = then_off
+        self._held = False  # it stands still, after it was asked to pause
         self._began = time.monotonic()
         self._step = 0
         self._done = self._total = 0
@@ -74,12 +95,15 @@ class Progress(Page):
             yield Static("", markup=False, id="course")
             yield Static("", markup=False, id="notice", classes="bad")
         yield VerticalScroll(Static("", markup=False, id="steps-text"), id="steps")
+        yield Results()
         yield VerticalScroll(Static(texts.PROGRESS_QUIET, markup=False, id="log-text"), id="log", classes="gap")
         with Vertical(id="bottom"):
-            yield row(Push(texts.PROGRESS_CANCEL, id="stop"))
+            yield Check("then-off", more.THEN_OFF, self._then_off)
+            yield row(Push(more.PAUSE, id="pause"), Push(texts.PROGRESS_CANCEL, id="stop"))
 
     def on_mount(self) -> None:
         super().on_mount()
+        self.query_one("#check-then-off").display = self.jurymast.may_power_off
         self.query_one("#log").focus()
         self.set_interval(1.0, self._tick)
         self._draw_steps()
@@ -89,11 +113,16 @@ class Progress(Page):
 
         aside(
             self,
-            lambda: execute(self.plan, self._settings, sink, self.token),
+            lambda: self._work(sink),
             self._finish,
             self._fail,
             name="job",
         )
+
+    def _work(self, sink: EventSink) -> tuple[Report, str]:
+        """The report; and why the machine would stay on after it, '' when it need not."""
+        report = execute(self.plan, self._settings, sink, self.token)
+        return report, power.after(report)
 
     def on_happened(self, message: Happened) -> None:
         event = message.event
@@ -110,23 +139,28 @@ class Progress(Page):
             if event.bytes_done > self._done:
                 self._stalled = None
             self._done, self._total = event.bytes_done, event.bytes_total
-            self._rate.reach(event.time, event.bytes_done)
+            self._rate.reach(event.time - self.token.left_out, event.bytes_done)
         elif isinstance(event, Stalled):
             self._stalled = (event.text, event.time - event.seconds)
         elif isinstance(event, ProblemFound):
             self._warnings.append(f"{event.problem.severity.value}: {event.subject}: {event.problem.text}")
             self.query_one("#log-text", Static).update("\n".join(self._warnings))
             self.query_one("#log").scroll_end(animate=False)
+        elif isinstance(event, VolumeJudged):
+            self.query_one(Results).take(event)
+        elif isinstance(event, Paused | Resumed):
+            self._held = isinstance(event, Paused)
         elif isinstance(event, StepFinished):
             self._step = event.step + 1
             self._draw_steps()
         self._draw()
 
     def _tick(self) -> None:
-        if self.running:
+        if self.running and not self.token.paused:
             if self._stalled:
-                self._rate.reach(time.monotonic(), self._done)
+                self._rate.reach(self.token.clock(), self._done)
             self._rate.mark()
+        if self.running:
             self._draw()
 
     def _draw(self) -> None:
@@ -143,7 +177,9 @@ class Progress(Page):
         self.query_one("#numbers", Static).update(text)
         self.query_one("#course", Static).update(spark(self._rate.course, plain=plain_terminal()))
         notice = texts.PROGRESS_STOPPING if self.token.cancelled else ""
-        if self._stalled:
+        if self.token.paused and not self.token.cancelled:
+            notice = more.PAUSED if self._held else more.PAUSING
+        elif self._stalled:
             what, since = self._stalled
             notice = f"{notice} {texts.PROGRESS_STALLED.format(text=what, seconds=int(now - since))}".strip()
         self.query_one("#notice", Static).update(notice)
@@ -156,6 +192,35 @@ class Progress(Page):
             lines.append(f"{mark} {number:>2}. {step.text}")
         self.query_one("#steps-text", Static).update("\n".join(lines))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys for what is not possible here are not shown either."""
+        return self.jurymast.may_power_off if action == "then_off" else True
+
+    def action_pause(self) -> None:
+        """Pause, or go on."""
+        if not self.running or self.token.cancelled:
+            return
+        if self.token.paused:
+            self.token.resume()
+        else:
+            self.token.pause()
+        push = self.query_one("#pause", Push)
+        push.label = more.GO_ON if self.token.paused else more.PAUSE
+        push.redraw()
+        self._draw()
+
+    def action_then_off(self) -> None:
+        self.query_one("#check-then-off", Check).action_act()
+
+    def on_check_changed(self, message: Check.Changed) -> None:
+        self._then_off = message.check.value
+
+    def pushed(self, id: str) -> None:
+        if id == "pause":
+            self.action_pause()
+        else:
+            self.action_back()
+
     def action_back(self) -> None:
         if self.running and self.on_top and not self.token.cancelled:
             ask = Dialog(texts.CANCEL_ASK, texts.CANCEL_STATE[self.plan.job], yes=texts.YES_STOP, no=texts.NO_GO_ON)
@@ -166,16 +231,18 @@ class Progress(Page):
         self._exit_then = self._exit_then or then_exit
         if self.running:
             self.token.cancel()
-            self.query_one("#stop", Push).disabled = True
+            self.query_one("#stop", Push).disabled = self.query_one("#pause", Push).disabled = True
             self._draw()
 
-    def _finish(self, report: Report) -> None:
+    def _finish(self, result: tuple[Report, str]) -> None:
+        report, stays_on = result
         self.running = False
         if self._exit_then:
             self.app.exit()
             return
         self.uncover()
-        self.app.switch_screen(ReportPage(report, self._saved(report)))
+        page = ReportPage(report, self._saved(report), stays_on=stays_on if self._then_off else None)
+        self.app.switch_screen(page)
 
     def _saved(self, report: Report) -> str:
         work = self.plan.work

@@ -40,13 +40,14 @@ class Prepared:
 
 
 class Review(Page):
-    """`prepare` makes the Plan, aside. `start`: the words on the button that begins."""
+    """`prepare` makes the Plan, aside. `start`: the words on the button that begins. `then_off`: see Progress."""
 
     help_key = "review"
 
-    def __init__(self, prepare: Prepare, settings: Settings, start: str) -> None:
+    def __init__(self, prepare: Prepare, settings: Settings, start: str, *, then_off: bool = False) -> None:
         super().__init__(texts.REVIEW)
         self._prepare, self._settings, self._start = prepare, settings, start
+        self._then_off = then_off
         self._token = CancelToken()
         self._prepared: Prepared | None = None
 
@@ -125,7 +126,7 @@ class Review(Page):
             return
         plan = self._prepared.plan
         if plan.target is None or self._right(self.query_one("#typed", Input).value):
-            self.app.switch_screen(Progress(plan, self._settings))
+            self.app.switch_screen(Progress(plan, self._settings, then_off=self._then_off))
 
     def action_back(self) -> None:
         self._token.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from recovery.tui.texts import look
+from recovery.tui.texts.more import MORE_HELP, MORE_TASK
 
 PRODUCT = "Jurymast"
 
@@ -21,6 +22,7 @@ TASKS = (
     ("clone", "Clone a disk      copy one disk to another, with no file between"),
     ("look", "Look inside       see the files of a backup, and copy some of them out"),
     ("check", "Check a backup    read all of it, and say whether it can be relied on"),
+    ("more", MORE_TASK),
 )
 
 WAITING = "Please wait: {what} ({seconds} s)"
@@ -183,11 +185,14 @@ HELP = {
     "overwritten, type what is asked for: it says that you have the right disk before your eyes. "
     "Shortly before the first byte is written, the target is looked at once more; when it is another one by "
     "then, nothing is written.",
-    "progress": "The job goes on by itself. Esc asks whether to stop, and says what that leaves behind.",
-    "report": "The large words say how it ended. Below stands what was done, and everything that was lost, by name.",
+    "progress": "The job goes on by itself. Esc asks whether to stop, and says what that leaves behind. p pauses it, "
+    "and lets it go on. o ticks whether the machine is shut down afterwards, which it is only when all went well.",
+    "report": "The large words say how it ended. Below stands what was done, and everything that was lost, by name. "
+    "It is kept, and can be read again under More on the first screen.",
     "look": look.HELP_BROWSE,
     "find": look.HELP_FIND,
     "view": look.HELP_VIEW,
     "refusal": "Nothing was changed. Read the reason, and what can be done.",
     "dialog": "Tab goes from button to button, Enter presses one, Esc is the careful answer.",
+    **MORE_HELP,
 }
