@@ -11,6 +11,7 @@ from fs.api import PagingFile
 from recovery.engine.inspection import DiskReport, VolumeReport
 from recovery.engine.inventory import Disk
 from recovery.engine.plan import Plan
+from recovery.engine.unmounted import Unmounted
 
 MAP_WIDTH = 76
 NO_DISKS = (
@@ -59,6 +60,14 @@ def disk_state(disk: Disk) -> str:
         "swap in use" if disk.swaps else "",
     ]
     return ", ".join(n for n in notes if n) or "not in use"
+
+
+def unmounted_line(found: Unmounted) -> str:
+    """A file system that is not mounted: its device, label, kind, size, and the disk that it is on."""
+    disk = found.disk
+    label = f'"{found.label}" ' if found.label else ""
+    name = disk.backing or disk.model or "a disk of unknown model"
+    return f"{found.device} {label}{found.fstype} {size(found.size)} on {name}"
 
 
 def volume_line(volume: VolumeReport) -> str:
