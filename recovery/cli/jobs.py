@@ -22,7 +22,7 @@ from recovery.engine.planners.clone import CloneRequest
 from recovery.engine.planners.restore import RestoreRequest
 from recovery.engine.prepare import plan_verify, prepare_backup, prepare_clone, prepare_restore
 from recovery.engine.settings import Settings
-from recovery.review import check_typed, confirm_text, question
+from recovery.review import check_typed, question
 from recovery.words import plan_text
 
 unused_option = click.option(
@@ -57,8 +57,7 @@ def run_plan(
 def _review(plan: Plan[Any], shown: Face, *, dry_run: bool, yes: bool) -> bool:
     """Show the Plan and get it accepted. False: only shown. Raises Refused when it is not accepted."""
     if isinstance(shown, JsonFace):
-        body = {"type": "plan", "plan_id": plan.plan_id, "confirm": confirm_text(plan), **plan.to_json()}
-        json_line(body, sys.stdout)
+        shown.plan(plan)
     else:
         shown.console.print(plan_text(plan), markup=False)
         shown.console.print()
@@ -139,6 +138,8 @@ def backup(
         if isinstance(shown, TextFace):
             shown.console.print(plan_text(plan), markup=False)
             shown.console.print()
+        else:
+            shown.plan(plan)
         return plan
 
     run_plan(prepare, Settings(level=level), as_json=as_json, to_stderr=archive == "-")
