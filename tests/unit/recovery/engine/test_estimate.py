@@ -52,7 +52,7 @@ def test_the_real_size_lies_in_the_range(tmp_path: Path, kind: str, seed: int) -
     expected = next(line for line in plan if line["type"] == "plan")["expected"]
     real = to.stat().st_size
     assert expected["low"] <= real <= expected["high"] <= expected["at_most"], (expected, real)
-    assert 50 <= expected["samples"] <= 64
+    assert expected["samples"] == 64
     assert expected["high"] - expected["low"] <= 0.5 * image.stat().st_size + 4 * MiB, "a range that says something"
     if kind == "text":
         assert expected["high"] < 0.7 * image.stat().st_size
@@ -64,7 +64,7 @@ def test_of_a_file_system_only_what_is_used_counts(tmp_path: Path) -> None:
     image, to = little.ext4(tmp_path / "a.img", tree, size=400 * MiB), tmp_path / "a.jmi"
     lines = here("backup", image, to, "--json", ok=0).lines
     expected = next(line for line in lines if line["type"] == "plan")["expected"]
-    assert expected["low"] <= to.stat().st_size <= expected["high"] <= expected["at_most"] < 40 * MiB
+    assert expected["low"] <= to.stat().st_size <= expected["high"] <= expected["at_most"] < 100 * MiB
     assert expected["free"] > 0
 
 
@@ -132,7 +132,7 @@ def test_what_may_not_fit_is_warned_of_and_only_what_cannot_is_refused() -> None
     assert "about 12.0 GiB to 15.0 GiB expected, at most 40.0 GiB; 20.0 GiB free" in words and warnings == ()
     assert "may not fit: up to 15.0 GiB" in planned(expected, 14 * GiB)[1][0]
     assert "hardly fit: at least 12.0 GiB" in planned(expected, 5 * GiB)[1][0]
-    with pytest.raises(Refused, match="cannot fit: about 12.0 GiB") as told:
+    with pytest.raises(Refused, match=r"cannot fit: about 12\.0 GiB") as told:
         planned(expected, 2 * GiB)
     assert "larger destination" in told.value.advice
     assert planned(Expected(0, 40 * GiB, 40 * GiB, 0), 2 * GiB)[1], "nothing is known: warned, not refused"
