@@ -11,7 +11,8 @@ from fs.api import PagingFile
 from recovery.engine.events import Stage, VolumeJudged
 from recovery.engine.inspection import DiskReport, VolumeReport
 from recovery.engine.inventory import Disk
-from recovery.engine.plan import Plan
+from recovery.engine.plan import BackupWork, Plan
+from recovery.engine.unmounted import Unmounted
 
 MAP_WIDTH = 76
 NO_DISKS = (
@@ -62,6 +63,14 @@ def disk_state(disk: Disk) -> str:
     return ", ".join(n for n in notes if n) or "not in use"
 
 
+def unmounted_line(found: Unmounted) -> str:
+    """A file system that is not mounted: its device, label, kind, size, and the disk that it is on."""
+    disk = found.disk
+    label = f'"{found.label}" ' if found.label else ""
+    name = disk.backing or disk.model or "a disk of unknown model"
+    return f"{found.device} {label}{found.fstype} {size(found.size)} on {name}"
+
+
 def volume_line(volume: VolumeReport) -> str:
     """Number, size, kind, label, used bytes."""
     identity = volume.content.identity
@@ -94,7 +103,7 @@ def _excluded(volume: VolumeReport) -> Sequence[PagingFile]:
 def plan_text(plan: Plan[Any]) -> str:
     """The Plan as it is reviewed: what happens, and everything that is lost."""
     lines = [*plan_head(plan), *plan_steps(plan)]
-    for part in (plan_losses(plan), plan_warnings(plan)):
+    for part in (plan_losses(plan), plan_room(plan), plan_warnings(plan)):
         lines += ["", *part] if part else []
     return "\n".join(lines)
 
@@ -118,6 +127,21 @@ def plan_losses(plan: Plan[Any]) -> list[str]:
     """Everything that is lost, by name; nothing when nothing is."""
     lost = [f"  - {loss.what}, {size(loss.size)}" for loss in plan.losses]
     return ["THIS WILL BE LOST:", *lost] if lost else []
+
+
+def plan_room(plan: Plan[Any]) -> list[str]:
+    """How large an archive is expected to be, and what is free for it; nothing for other jobs."""
+    work = plan.work
+    if not isinstance(work, BackupWork) or work.expected is None:
+        return []
+    expected = work.expected
+    free = f"; {size(work.free)} free" if work.free is not None else ""
+    if not expected.samples:
+        return [f"Size of the archive: at most {size(expected.at_most)}{free}."]
+    return [
+        f"Size of the archive: about {size(expected.low)} to {size(expected.high)} expected, at most "
+        f"{size(expected.at_most)}{free}. Less where the same data repeat, or with a higher level."
+    ]
 
 
 def plan_warnings(plan: Plan[Any]) -> list[str]:

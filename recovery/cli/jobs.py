@@ -26,7 +26,7 @@ from recovery.engine.power import Power
 from recovery.engine.prepare import plan_verify, prepare_backup, prepare_clone, prepare_restore
 from recovery.engine.report import Report
 from recovery.engine.settings import Settings
-from recovery.review import check_typed, confirm_text, question
+from recovery.review import check_typed, question
 from recovery.words import plan_text
 
 unused_option = click.option(
@@ -86,8 +86,7 @@ def _switch_off(report: Report) -> str:
 def _review(plan: Plan[Any], shown: Face, *, dry_run: bool, yes: bool) -> bool:
     """Show the Plan and get it accepted. False: only shown. Raises Refused when it is not accepted."""
     if isinstance(shown, JsonFace):
-        body = {"type": "plan", "plan_id": plan.plan_id, "confirm": confirm_text(plan), **plan.to_json()}
-        json_line(body, sys.stdout)
+        shown.plan(plan)
     else:
         shown.console.print(plan_text(plan), markup=False)
         shown.console.print()
@@ -170,6 +169,8 @@ def backup(
         if isinstance(shown, TextFace):
             shown.console.print(plan_text(plan), markup=False)
             shown.console.print()
+        else:
+            shown.plan(plan)
         return plan
 
     run_plan(prepare, Settings(level=level), as_json=as_json, to_stderr=archive == "-", then_poweroff=then_poweroff)

@@ -12,6 +12,7 @@ from recovery import __version__
 
 _HOME = {
     "disks": "recovery.cli.look",
+    "places": "recovery.cli.places",
     "inspect": "recovery.cli.look",
     "backup": "recovery.cli.jobs",
     "restore": "recovery.cli.jobs",

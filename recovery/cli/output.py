@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # what is slow to load waits until it is needed
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
+    from recovery.engine.plan import Plan
     from recovery.engine.report import Report
 
 _log = logging.getLogger(__name__)
@@ -89,6 +90,13 @@ class JsonFace:
     def event(self, event: Event) -> None:
         if not isinstance(event, JobFinished):
             json_line(event.to_json(), self._stream)
+
+    def plan(self, plan: Plan[Any]) -> None:
+        from recovery.review import confirm_text
+
+        json_line(
+            {"type": "plan", "plan_id": plan.plan_id, "confirm": confirm_text(plan), **plan.to_json()}, self._stream
+        )
 
     def look(self, text: str) -> None:
         json_line({"type": "looking", "text": text}, self._stream)

@@ -6,7 +6,7 @@ Everything here asks the file system and may wait for it: not for the thread of 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -26,13 +26,17 @@ _MOST = 5000  # entries of a folder; nobody picks from more
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A mounted file system that can be written. `free`, `size`: bytes, `free` for this user."""
+    """A mounted file system. `free`, `size`: bytes, `free` for this user."""
 
     mountpoint: str
     device: str
     fstype: str
     free: int
     size: int
+    read_only: bool = False
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +51,23 @@ class FolderEntry:
 
 def writable_places() -> list[Place]:
     """Mounted file systems for an archive, the roomiest first; each file system once."""
+    return [place for place in mounted_places() if not place.read_only]
+
+
+def mounted_places() -> list[Place]:
+    """As writable_places, with those that can only be read."""
     found: dict[str, Place] = {}
     for mount in mounts.all_mounts():
-        if mount.fstype in _NO_PLACES or mount.read_only or not Path(mount.mountpoint).is_dir():
+        if mount.fstype in _NO_PLACES or not Path(mount.mountpoint).is_dir():
             continue
         try:
             room = os.statvfs(mount.mountpoint)
         except OSError:
             continue
         place = Place(
-            mount.mountpoint, mount.device, mount.fstype, room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize
-        )
+            mount.mountpoint, mount.device, mount.fstype, room.f_bavail * room.f_frsize,
+            room.f_blocks * room.f_frsize, mount.read_only,
+        )  # fmt: skip
         known = found.get(mount.dev)
         if place.size and (known is None or len(place.mountpoint) < len(known.mountpoint)):
             found[mount.dev] = place

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from formats.base.extent import ExtentList
 from formats.table.write import TableWrite
+from recovery.engine.estimate import Expected
 from recovery.engine.identity import DeviceIdentity
 from recovery.engine.inspection import DiskReport
 
@@ -48,7 +49,10 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class BackupWork:
-    """`disks`: (path, report, write mark) in the order of the archive; what is imaged are the reports' volumes."""
+    """`disks`: (path, report, write mark) in the order of the archive; what is imaged are the reports' volumes.
+
+    `expected`: how large the archive will be. `free`: bytes at its place. Both None when that is not known.
+    """
 
     disks: tuple[tuple[str, DiskReport, tuple[int, ...]], ...]
     archive: str  # "-" for standard output
@@ -56,6 +60,8 @@ class BackupWork:
     split: int
     verify: bool
     live: bool
+    expected: Expected | None = None
+    free: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +155,7 @@ class Plan(Generic[W]):
         return any(step.destructive for step in self.steps)
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        body: dict[str, Any] = {
             "job": self.job,
             "title": self.title,
             "created": self.created,
@@ -159,6 +165,9 @@ class Plan(Generic[W]):
             "losses": [loss.to_json() for loss in self.losses],
             "warnings": list(self.warnings),
         }
+        if isinstance(self.work, BackupWork) and self.work.expected is not None:
+            body["expected"] = {**self.work.expected.to_json(), "free": self.work.free}
+        return body
 
 
 def now() -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import reduce
 from itertools import combinations
+from operator import add
 from pathlib import Path
 
 from formats.archive.opening import is_archive, open_archive
@@ -12,11 +14,14 @@ from formats.base.source import FileSource
 from recovery.engine.activity import write_mark
 from recovery.engine.cancel import CancelToken
 from recovery.engine.device import is_read_only, open_source, write_protected
+from recovery.engine.estimate import Expected, expected_size
 from recovery.engine.identity import ABSENT, DeviceIdentity, identify
 from recovery.engine.inspection import DiskReport, inspect_source
 from recovery.engine.inventory import Overlap, holds_path, mounts_of, same_thing
+from recovery.engine.mounts import mount_carrying
+from recovery.engine.places import free_below
 from recovery.engine.plan import BackupWork, CloneWork, Plan, RestoreWork, Step, VerifyWork, now
-from recovery.engine.planners.backup import BackupRequest, plan_backup
+from recovery.engine.planners.backup import NOWHERE, BackupRequest, Room, plan_backup
 from recovery.engine.planners.clone import CloneRequest, plan_clone
 from recovery.engine.planners.restore import ArchiveFacts, RestoreRequest, plan_restore
 from recovery.engine.planners.writing import TargetFacts
@@ -34,6 +39,7 @@ def prepare_backup(
     """Inspect all sources and plan. Raises RecoveryError. `on_look` is told what is looked at."""
     check = (cancel or CancelToken()).check
     disks: list[tuple[DeviceIdentity, DiskReport, tuple[int, ...]]] = []
+    sizes: list[Expected] = []
     on_source = False
     for path in request.sources:
         with open_source(path, allow_mounted=request.force_live) as source:
@@ -46,10 +52,24 @@ def prepare_backup(
                 check=check,
             )
             disks.append((source.identity, report, mark))
+            if request.archive != "-":
+                on_look(f"how well {path} can be compressed")
+                with_areas = request.numbers is None
+                sizes.append(expected_size(source, report, with_areas=with_areas, check=check))
         if request.archive != "-":
             on_source = on_source or holds_path(path, request.archive)
     twice = any(same_thing(a, b) is not Overlap.NONE for a, b in combinations(request.sources, 2))
-    return plan_backup(request, disks, archive_on_source=on_source, twice=twice)
+    room = _room(request.archive, sizes)
+    return plan_backup(request, disks, archive_on_source=on_source, twice=twice, room=room)
+
+
+def _room(archive: str, sizes: Sequence[Expected]) -> Room:
+    """What is expected, and what is there."""
+    if archive == "-" or not sizes:
+        return NOWHERE
+    mount = next(filter(None, map(mount_carrying, (Path(archive), *Path(archive).absolute().parents))), None)
+    fat = mount is not None and mount.fstype in ("vfat", "msdos")
+    return Room(reduce(add, sizes), free_below(archive), fat)
 
 
 def prepare_restore(request: RestoreRequest, on_look: OnLook = _quiet) -> Plan[RestoreWork]:

@@ -12,7 +12,9 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.scrollbar import ScrollBar, ScrollBarRender
 
+from formats.base.errors import RecoveryError
 from recovery.engine import power
+from recovery.engine.attach import Attachments, sweep
 from recovery.engine.hotplug import watch
 from recovery.tui import flows, texts
 from recovery.tui.aside import Call, Hears, aside, post
@@ -22,7 +24,10 @@ from recovery.tui.screens.base import Page
 from recovery.tui.screens.dialog import Dialog, Help
 from recovery.tui.screens.home import Home
 from recovery.tui.screens.progress import Progress
+from recovery.tui.screens.refusal import Refusal
 from recovery.tui.themes import THEMES
+
+STOPPED = 130  # exit code, as of the command
 
 
 class _WholeCells(ScrollBarRender):
@@ -33,7 +38,10 @@ class _WholeCells(ScrollBarRender):
 
 
 class JurymastApp(Hears, App[None]):
-    """`machine`: which disks there are."""
+    """`machine`: which disks there are. `attached`: what was mounted for it; whoever runs it releases that at the end.
+
+    `exit_code`: 0, or 130 when a signal ended it and a job had to be stopped.
+    """
 
     CSS_PATH = "app.tcss"
     TITLE = texts.PRODUCT
@@ -46,6 +54,8 @@ class JurymastApp(Hears, App[None]):
             self.register_theme(theme)
         self.theme = THEMES[0].name
         self.machine = machine
+        self.attached = Attachments()
+        self.exit_code = 0
         self._unplugged = threading.Event()  # set: no more news of disks are wanted
         self.may_power_off = False  # until that is known
         self.home = Home()
@@ -59,6 +69,7 @@ class JurymastApp(Hears, App[None]):
             threading.Thread(
                 target=watch, args=(lambda: post(self.home, news), self._unplugged), name="hotplug", daemon=True
             ).start()
+            aside(self, sweep, lambda troubles: None, lambda error: None, name="sweep")
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             with suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread: a test
@@ -80,6 +91,17 @@ class JurymastApp(Hears, App[None]):
             self.pop_screen()
         self.home.action_look()
 
+    def let_go(self) -> None:
+        """Unmount what was mounted for a task that is over. What is in use stays until the end."""
+        if not self.attached.folders or self.running_job is not None:
+            return
+
+        def done(troubles: list[RecoveryError]) -> None:
+            if troubles and self.screen is self.home:
+                self.push_screen(Refusal(troubles[0]))
+
+        aside(self, self.attached.release_all, done, lambda error: None, name="unmount")
+
     @property
     def running_job(self) -> Progress | None:
         return next((s for s in self.screen_stack if isinstance(s, Progress) and s.running), None)
@@ -90,6 +112,7 @@ class JurymastApp(Hears, App[None]):
         if running is None:
             self.exit()
         else:
+            self.exit_code = STOPPED
             running.stop(then_exit=True)
 
     def action_explain(self) -> None:

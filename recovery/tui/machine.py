@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from formats.base.errors import Refused
+from formats.base.errors import RecoveryError, Refused
+from recovery.engine.attach import refuse_same_disk
 from recovery.engine.inventory import Disk, disk_of, list_disks
 from recovery.engine.machine import load_machine
 from recovery.engine.prepare import inspect_path
+from recovery.engine.unmounted import Unmounted, list_unmounted
 from recovery.words import MAP_WIDTH, disk_map, span_map
 
 
@@ -50,6 +52,10 @@ class Machine:
         images = [disk_of(path) for path in self._images]
         return found + [Shown(disk, self._map(disk, map_width), False) for disk in images]
 
+    def unmounted(self, sources: Sequence[str] = ()) -> list[Unmounted]:
+        """What could be mounted, but for what lies on the disks of `sources`. Only of the real machine."""
+        return [found for found in list_unmounted() if _apart(found.device, sources)] if self.real else []
+
     def allow(self, path: str) -> None:
         """Raise Refused for a disk that is only described, and for real devices while a machine is described.
 
@@ -70,6 +76,14 @@ class Machine:
         if key not in self._maps:
             self._maps[key] = disk_map(inspect_path(disk.identity.path), width)
         return self._maps[key]
+
+
+def _apart(device: str, sources: Sequence[str]) -> bool:
+    try:
+        refuse_same_disk(device, sources)
+    except RecoveryError:
+        return False
+    return True
 
 
 def _of_nodes(disk: Disk, width: int) -> str:

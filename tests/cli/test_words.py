@@ -17,7 +17,7 @@ from tests.support.faulty import bad_sectors
 from tests.support.terminal import COLUMNS, at_terminal
 
 COMMANDS = (
-    *("disks", "inspect", "backup", "restore", "clone", "verify", "info"),
+    *("disks", "places", "inspect", "backup", "restore", "clone", "verify", "info"),
     *("ls", "find", "cat", "extract", "hash", "diff", "mount", "tui"),
 )
 FORBIDDEN = re.compile(r"\b(errno|exception|stack|NoneType|bytearray|self\.|\w+Error\b)", re.IGNORECASE)

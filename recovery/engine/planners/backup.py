@@ -6,9 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from formats.base.errors import Refused
+from formats.base.units import in_words
+from recovery.engine.estimate import Expected
 from recovery.engine.identity import DeviceIdentity
 from recovery.engine.inspection import DiskReport
 from recovery.engine.plan import BackupWork, Plan, Step, now
+
+FAT_LIMIT = (4 << 30) - 1  # bytes of the largest file of FAT32
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """`expected`: bytes of the archive; `free`: bytes at its place; `fat`: no file of 4 GiB can lie there."""
+
+    expected: Expected | None
+    free: int | None
+    fat: bool = False
+
+
+NOWHERE = Room(None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +46,12 @@ def plan_backup(
     *,
     archive_on_source: bool,
     twice: bool,
+    room: Room = NOWHERE,
 ) -> Plan[BackupWork]:
     """Decide what goes into the archive. `disks`: each with its activity.write_mark() from before it was inspected.
 
-    `archive_on_source`: it would lie on one of the disks it images. `twice`: two sources share storage. Raises
-    Refused with words.
+    `archive_on_source`: it would lie on one of the disks it images. `twice`: two sources share storage. `room`: how
+    large it will be, and what is free for it. Raises Refused with words.
     """
     if twice:
         raise Refused("Two of the sources are the same disk, or one is a part of the other.", "Name each disk once.")
@@ -75,6 +92,7 @@ def plan_backup(
         steps.append(Step("Prove: walk the file systems from the archive", 0))
     else:
         warnings.append("The archive will not be read back: it will be stored, but not proven.")
+    warnings += _room_warnings(request, room)
     steps.append(Step("Complete the archive", 0))
     names = ", ".join(identity.path for identity, _, _ in disks)
     return Plan(
@@ -92,6 +110,42 @@ def plan_backup(
             request.split,
             request.verify and request.archive != "-",
             request.force_live,
+            room.expected,
+            room.free,
         ),
         created=now(),
     )
+
+
+def _room_warnings(request: BackupRequest, room: Room) -> list[str]:
+    """What may not fit. Raises Refused for what cannot fit."""
+    expected, free = room.expected, room.free
+    if expected is None or free is None:
+        return []
+    if expected.cannot_fit(free):
+        raise Refused(
+            f"The archive cannot fit: about {in_words(expected.low)} to {in_words(expected.high)} are expected, and "
+            f"only {in_words(free)} are free at {request.archive}.",
+            "Choose a larger destination, or fewer partitions.",
+        )
+    warnings = []
+    if expected.low > free:
+        warnings.append(
+            f"The archive will hardly fit: at least {in_words(expected.low)} are expected, and {in_words(free)} are "
+            "free there. When the place is full, the job ends and nothing is left."
+        )
+    elif not expected.fits(free):
+        warnings.append(
+            f"The archive may not fit: up to {in_words(expected.high)} are expected, and {in_words(free)} are free "
+            "there. When the place is full, the job ends and nothing is left."
+        )
+    if room.fat and not request.split and expected.high > FAT_LIMIT:
+        advice = "Choose parts of less than 4 GiB (--split 4G), or a place with another file system."
+        if expected.low > FAT_LIMIT:
+            raise Refused(
+                f"The place of {request.archive} is FAT, which holds no file of 4 GiB, and about "
+                f"{in_words(expected.low)} to {in_words(expected.high)} are expected.",
+                advice,
+            )
+        warnings.append(f"The place is FAT, which holds no file of 4 GiB; the archive may become larger. {advice}")
+    return warnings

@@ -39,7 +39,8 @@ class Backup(Flow):
         name = f"{Path(self._path).stem}-{time.strftime('%Y-%m-%d')}.jmi"
         self.app.push_screen(
             PickPath(
-                texts.BACKUP_TO, texts.BACKUP_TO_TEXT, str(Path.cwd()), self._archive, suffix=".jmi", name=name
+                texts.BACKUP_TO, texts.BACKUP_TO_TEXT, str(Path.cwd()), self._archive, suffix=".jmi", name=name,
+                sources=(self._path,),
             )
         )  # fmt: skip
 

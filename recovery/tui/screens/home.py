@@ -64,6 +64,9 @@ class Home(Page):
         tasks.focus()
         self.action_look()
 
+    def on_screen_resume(self) -> None:
+        self.jurymast.let_go()
+
     def action_look(self) -> None:
         """Look at the disks again. A look that is under way is the newest there is."""
         if self._looking:

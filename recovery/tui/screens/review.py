@@ -14,8 +14,7 @@ from formats.base.errors import Refused
 from formats.base.units import in_words
 from recovery.engine.cancel import CancelToken
 from recovery.engine.inspection import DiskReport
-from recovery.engine.places import free_below
-from recovery.engine.plan import BackupWork, CloneWork, Plan, RestoreWork, WriteWork
+from recovery.engine.plan import CloneWork, Plan, RestoreWork, WriteWork
 from recovery.engine.prepare import look_at_target
 from recovery.engine.settings import Settings
 from recovery.review import check_typed, question
@@ -24,7 +23,7 @@ from recovery.tui.aside import Call, post
 from recovery.tui.screens.base import Page, wait_line
 from recovery.tui.screens.progress import Progress
 from recovery.tui.widgets.choice import Push, row
-from recovery.words import disk_map, plan_head, plan_losses, plan_steps, plan_warnings, span_map, volume_line
+from recovery.words import disk_map, plan_head, plan_losses, plan_room, plan_steps, plan_warnings, span_map, volume_line
 
 MAP_WIDTH = 72
 Prepare = Callable[[CancelToken, Callable[[str], None]], Plan[Any]]
@@ -32,11 +31,10 @@ Prepare = Callable[[CancelToken, Callable[[str], None]], Plan[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """`before`: what is on the target now, None when there is nothing to overwrite. `room`: free bytes, if known."""
+    """`before`: what is on the target now, None when there is nothing to overwrite."""
 
     plan: Plan[Any]
     before: DiskReport | None
-    room: int | None
 
 
 class Review(Page):
@@ -76,9 +74,8 @@ class Review(Page):
 
         plan = self._prepare(self._token, look)
         if plan.target is not None:
-            return Prepared(plan, look_at_target(plan.target.path).report, None)
-        room = free_below(plan.work.archive) if isinstance(plan.work, BackupWork) else None
-        return Prepared(plan, None, room)
+            return Prepared(plan, look_at_target(plan.target.path).report)
+        return Prepared(plan, None)
 
     def _show(self, prepared: Prepared) -> None:
         self._prepared = prepared
@@ -139,11 +136,7 @@ def review_text(prepared: Prepared) -> str:
     parts = [plan_head(plan), plan_losses(plan)]
     if isinstance(plan.work, RestoreWork | CloneWork) and plan.target is not None:
         parts += _maps(plan.target.size, plan.work.write, prepared.before)
-    elif isinstance(plan.work, BackupWork) and prepared.room is not None:
-        need = sum(step.estimate for step in plan.steps)
-        text = texts.ROOM if need <= prepared.room else texts.ROOM_SHORT
-        parts.append([text.format(need=in_words(need), free=in_words(prepared.room))])
-    parts += [plan_warnings(plan), [texts.STEPS, *plan_steps(plan)]]
+    parts += [plan_room(plan), plan_warnings(plan), [texts.STEPS, *plan_steps(plan)]]
     return "\n\n".join("\n".join(part).rstrip() for part in parts if part)
 
 

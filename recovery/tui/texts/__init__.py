@@ -97,8 +97,6 @@ STEPS = "Step by step:"
 BEFORE, AFTER = "The target now:", "The target afterwards:"
 NEW_TARGET = "(a new file)"
 UNKNOWN_TARGET = "(cannot be shown)"
-ROOM = "At most {need} to store (before compression); {free} are free there."
-ROOM_SHORT = "At most {need} to store (before compression), and only {free} are free there: it may not fit."
 TYPE_HERE = "Type it here: "
 TYPED_RIGHT = "That is the one. Nothing is written before you press the button."
 
