@@ -5,17 +5,20 @@ from __future__ import annotations
 import select
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import click
 
 from formats.base.errors import Refused
 from recovery.cli.exit_codes import ExitCode
+from recovery.cli.moments import moments_of, moments_options
 from recovery.cli.output import Face, JsonFace, TextFace, face, json_line, told
-from recovery.cli.parameters import PARTITION_PAIR, SIZE, json_option
+from recovery.cli.parameters import PARTITION_PAIR, SIZE, bandwidth_option, json_option
 from recovery.cli.stopping import Asking, aside, stoppable
 from recovery.engine.cancel import CancelToken
 from recovery.engine.executor import execute
+from recovery.engine.moments.course import Moments
 from recovery.engine.plan import Plan, Unused
 from recovery.engine.planners.backup import BackupRequest
 from recovery.engine.planners.clone import CloneRequest
@@ -24,6 +27,8 @@ from recovery.engine.prepare import plan_verify, prepare_backup, prepare_clone, 
 from recovery.engine.settings import Settings
 from recovery.review import check_typed, confirm_text, question
 from recovery.words import plan_text
+
+MomentsMaker = Callable[[CancelToken, Face], Moments]
 
 unused_option = click.option(
     "--unused",
@@ -43,15 +48,23 @@ def run_plan(
     as_json: bool,
     to_stderr: bool = False,
     accept: Callable[[Plan[Any], Face], bool] = lambda plan, shown: True,
+    moments: MomentsMaker | None = None,
 ) -> None:
-    """Plan, let it be accepted, execute, and end the process with the right code."""
+    """Plan, let it be accepted, execute, and end the process with the right code.
+
+    `moments`: the user's commands. What comes before the snapshot comes before the sources are looked at.
+    """
     token = CancelToken()
     with face(as_json, to_stderr=to_stderr) as shown, stoppable(token), told(shown):
-        plan = aside(lambda: prepare(token, shown), token)
-        token.check()
-        if not accept(plan, shown):
-            sys.exit(ExitCode.OK)
-        sys.exit(shown.finish(execute(plan, settings, shown.event, token)))
+        with moments(token, shown) if moments else nullcontext() as course:
+            if course:
+                course.before_freeze()
+            plan = aside(lambda: prepare(token, shown), token)
+            token.check()
+            if not accept(plan, shown):
+                sys.exit(ExitCode.OK)
+            report = execute(plan, settings, shown.event, token, course)
+        sys.exit(shown.finish(report))
 
 
 def _review(plan: Plan[Any], shown: Face, *, dry_run: bool, yes: bool) -> bool:
@@ -115,6 +128,8 @@ def _ask(question: str) -> str:
 @click.option("--include-paging", is_flag=True, help="Keep the contents of pagefile.sys, swapfile.sys, hiberfil.sys.")
 @click.option("--no-verify", is_flag=True, help="Do not read the archive back. It is then stored, not proven.")
 @click.option("--force-live", is_flag=True, help="Image a disk that is in use. At best crash-consistent.")
+@bandwidth_option
+@moments_options
 @json_option
 def backup(
     sources: tuple[str, ...],
@@ -125,7 +140,9 @@ def backup(
     include_paging: bool,
     no_verify: bool,
     force_live: bool,
+    bandwidth: int,
     as_json: bool,
+    **wishes: Any,
 ) -> None:
     """Image SOURCE (disks, partitions or image files) into ARCHIVE ('-' for standard output), and prove it."""
     if archive == "-" and sys.stdout.isatty():
@@ -141,7 +158,13 @@ def backup(
             shown.console.print()
         return plan
 
-    run_plan(prepare, Settings(level=level), as_json=as_json, to_stderr=archive == "-")
+    run_plan(
+        prepare,
+        Settings(level=level, bandwidth=bandwidth),
+        as_json=as_json,
+        to_stderr=archive == "-",
+        moments=moments_of(request, wishes),
+    )
 
 
 @click.command()
@@ -193,6 +216,7 @@ def restore(
 )
 @click.option("--no-verify", is_flag=True, help="Do not read the target back.")
 @click.option("--force-live", is_flag=True, help="Copy a disk that is in use. At best crash-consistent.")
+@bandwidth_option
 @click.option("--dry-run", is_flag=True, help="Only show the plan.")
 @click.option("--yes", is_flag=True, help="Accept the plan without asking. For scripts that checked it.")
 @json_option
@@ -204,6 +228,7 @@ def clone(
     include_paging: bool,
     no_verify: bool,
     force_live: bool,
+    bandwidth: int,
     dry_run: bool,
     yes: bool,
     as_json: bool,
@@ -212,7 +237,7 @@ def clone(
     request = CloneRequest(source, target, partition, Unused(unused), include_paging, not no_verify, force_live)
     run_plan(
         lambda token, shown: prepare_clone(request, token, shown.look),
-        Settings(),
+        Settings(bandwidth=bandwidth),
         as_json=as_json,
         accept=lambda plan, shown: _review(plan, shown, dry_run=dry_run, yes=yes),
     )

@@ -55,6 +55,6 @@ def command() -> None:
     """Image, restore and clone whole disks. Success means: read, stored, read again, and proven.
 
     Exit codes: 0 ok, 1 failed, 2 usage, 3 refused for safety, 4 completed with losses, 5 archive damaged,
-    130 stopped on request.
+    6 done but a command of yours failed, 130 stopped on request.
     """
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")

@@ -19,6 +19,8 @@ from formats.base.errors import Cancelled, Corrupt, RecoveryError, Refused
 from recovery.cli.exit_codes import ExitCode, exit_code
 from recovery.engine.events import (
     Advanced,
+    CommandFinished,
+    CommandStarted,
     Event,
     JobFinished,
     Outcome,
@@ -180,8 +182,20 @@ class TextFace:
             self._end(event)
         elif isinstance(event, ProblemFound):
             self.console.print(f"{event.problem.severity.value}: {event.subject}: {event.problem.text}", markup=False)
+        elif isinstance(event, CommandStarted):
+            self.console.print(f"{event.moment}: {event.command}", markup=False)
+        elif isinstance(event, CommandFinished):
+            self._command(event)
         elif isinstance(event, Stalled):
             self.console.print(f"waiting for {event.seconds:.0f} s: {event.text}", markup=False)
+
+    def _command(self, event: CommandFinished) -> None:
+        """What a good one printed waits for the report; what failed may be all there will be."""
+        if event.ok:
+            return
+        for line in event.output.splitlines():
+            self.console.print(f"    {line}", markup=False)
+        self.console.print(f"{event.moment}: {event.error}", style="bold red", markup=False)
 
     def _begin(self, event: StepStarted) -> None:
         text = f"[{event.step}/{event.steps}] {event.text}"

@@ -14,9 +14,13 @@ EVENTS_PER_SECOND = 5
 
 
 class Outcome(StrEnum):
-    """How a job ended. LOSSES: done, but something could not be read, proven or brought back."""
+    """How a job ended. LOSSES: done, but something could not be read, proven or brought back.
+
+    COMMAND_FAILED: all of that is well, but a command of the user that runs after it is not.
+    """
 
     OK = "ok"
+    COMMAND_FAILED = "command_failed"
     LOSSES = "losses"
     FAILED = "failed"
     REFUSED = "refused"
@@ -77,6 +81,28 @@ class ProblemFound(Event):
 
     subject: str
     problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class CommandStarted(Event):
+    """A command of the user, or a hook, was started. `moment`: see moments.model.Moment."""
+
+    moment: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandFinished(Event):
+    """`code`: negative for a signal. `error`: '' when ok. `output`: the end of what it printed; `cut`: not all."""
+
+    moment: str
+    command: str
+    ok: bool
+    code: int
+    seconds: float
+    error: str
+    output: str
+    cut: bool
 
 
 @dataclass(frozen=True, slots=True)

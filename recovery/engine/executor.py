@@ -8,9 +8,11 @@ from importlib import import_module
 from typing import Any
 
 from formats.base.errors import Cancelled, RecoveryError, Refused
+from formats.base.problem import Problem, Severity
 from recovery.engine.cancel import CancelToken
 from recovery.engine.events import EventSink, JobFinished, JobStarted, Outcome
 from recovery.engine.job import Job
+from recovery.engine.moments.course import Moments
 from recovery.engine.plan import Plan
 from recovery.engine.report import Report
 from recovery.engine.settings import Settings
@@ -20,9 +22,14 @@ _log = logging.getLogger(__name__)
 _RUNNERS = {name: f"recovery.engine.jobs.{name}" for name in ("backup", "restore", "clone", "verify", "extract")}
 
 
-def execute(plan: Plan[Any], settings: Settings, sink: EventSink, cancel: CancelToken) -> Report:
-    """Run `plan`. Never raises for what goes wrong in the job: the report and the last event say it."""
-    job = Job(plan, settings, sink, cancel)
+def execute(
+    plan: Plan[Any], settings: Settings, sink: EventSink, cancel: CancelToken, moments: Moments | None = None
+) -> Report:
+    """Run `plan`. Never raises for what goes wrong in the job: the report and the last event say it.
+
+    `moments`: the user's commands; whatever of them is due by then is run before this returns.
+    """
+    job = Job(plan, settings, sink, cancel, moments)
     report = job.report
     runner = import_module(_RUNNERS[plan.job])
     sink(JobStarted(plan.job, plan.title, plan.plan_id))
@@ -46,8 +53,31 @@ def execute(plan: Plan[Any], settings: Settings, sink: EventSink, cancel: Cancel
         if report.outcome is Outcome.REFUSED and plan.destructive and job.aftermath:
             report.outcome = Outcome.FAILED  # something was changed before
         report.aftermath = job.aftermath or ("The target was not changed." if plan.destructive else "")
+        job.moments.note(report.outcome.value, report.error)
+    job.moments.after_thaw()  # where the job did not come to it
+    _tell_commands(job)
     report.seconds = time.monotonic() - started
-    if plan.job == "backup" and report.outcome in (Outcome.OK, Outcome.LOSSES):
+    done = plan.job == "backup" and report.outcome in (Outcome.OK, Outcome.LOSSES, Outcome.COMMAND_FAILED)
+    if done:
         runner.save_report(job, plan)
+    job.moments.after_backup(report)
+    if job.moments.options.after_backup:
+        _tell_commands(job)
+        if done:
+            runner.save_report(job, plan)  # once more, with what that command said
     sink(JobFinished(report.outcome, report.to_json()))
     return report
+
+
+def _tell_commands(job: Job) -> None:
+    """What became of the user's commands, into the report. A failed one spoils a good outcome, and no archive."""
+    report, known = job.report, len(job.report.commands)
+    report.job_id = job.moments.facts.job_id if job.moments.results else ""
+    report.commands = list(job.moments.results)
+    for result in report.commands[known:]:
+        if not result.ok:
+            job.problem(
+                result.text, Problem(Severity.ERROR, "command.failed", f"{result.moment.value}: {result.error}")
+            )
+            if report.outcome is Outcome.OK:
+                report.outcome = Outcome.COMMAND_FAILED

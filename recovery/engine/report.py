@@ -13,6 +13,7 @@ from typing import Any
 from formats.base.problem import Problem
 from formats.base.units import in_words
 from recovery.engine.events import Outcome
+from recovery.engine.moments.model import CommandResult
 
 _SENTENCE = {
     ("backup", Outcome.OK): "PROVEN",
@@ -68,6 +69,7 @@ class VolumeResult:
 class Report:
     """`numbers`: figures of the job by name, bytes or counts. `started`, `seconds`: wall clock.
 
+    `job_id`, `commands`: what the user's commands were told, and how each of them ended.
     `error`: why it did not end well; `aftermath`: what that left behind; `advice`: what to do.
     """
 
@@ -86,12 +88,15 @@ class Report:
     problems: list[tuple[str, Problem]] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
     paths: list[str] = field(default_factory=list)
+    job_id: str = ""
+    commands: list[CommandResult] = field(default_factory=list)
 
     @property
     def headline(self) -> str:
         """One phrase in capitals that cannot be misread."""
-        if self.outcome is Outcome.OK:
-            return _SENTENCE.get((self.job, Outcome.OK), "DONE") if self.checked else _UNCHECKED.get(self.job, "DONE")
+        if self.outcome in (Outcome.OK, Outcome.COMMAND_FAILED):
+            done = _SENTENCE.get((self.job, Outcome.OK), "DONE") if self.checked else _UNCHECKED.get(self.job, "DONE")
+            return done if self.outcome is Outcome.OK else f"{done}, BUT A COMMAND FAILED"
         return {
             Outcome.LOSSES: "COMPLETED WITH LOSSES",
             Outcome.REFUSED: "REFUSED, NOTHING WAS CHANGED",
@@ -117,6 +122,8 @@ class Report:
             "problems": [{"subject": subject, **problem.to_json()} for subject, problem in self.problems],
             "numbers": self.numbers,
             "paths": self.paths,
+            "job_id": self.job_id,
+            "commands": [command.to_json() for command in self.commands],
         }
 
     def to_text(self) -> str:
@@ -137,6 +144,10 @@ class Report:
             lines += [f"      left out: {name}" for name in volume.left_out]
         for subject, problem in self.problems:
             lines.append(f"  {problem.severity.value}: {subject}: {problem.text}")
+        for command in self.commands:
+            lines.append(f"  {command.to_text()}")
+            lines += [f"      {line}" for line in (["(earlier output left out)"] if command.cut else [])]
+            lines += [f"      {line}" for line in command.output.splitlines()]
         lines.append("")
         for name, value in self.numbers.items():
             shown = in_words(value) if name.endswith("_bytes") else str(value)
