@@ -23,9 +23,9 @@ _LOOK_EVERY = 0.1
 _SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # A command must be ended with its children: they get a group of their own.
-_OWN_GROUP: dict[str, Any] = {"start_new_session": True}
+OWN_GROUP: dict[str, Any] = {"start_new_session": True}
 if sys.platform == "win32":
-    _OWN_GROUP = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    OWN_GROUP = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
 
 # Which Debian package brings a program (dpkg -S on Debian 12 and 13).
 DEBIAN_PACKAGES = {
@@ -179,7 +179,7 @@ def run_command(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PATH": os.environ.get("PATH", "") + os.pathsep + _SEARCH, **env},
-            **_OWN_GROUP,
+            **OWN_GROUP,
         )
     except (OSError, ValueError) as error:  # ValueError: a NUL inside
         reason = error.strerror if isinstance(error, OSError) else str(error)

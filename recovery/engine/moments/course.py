@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from formats.base.errors import Cancelled, RecoveryError, Refused
+from recovery.engine.companions import Guard, start_guard
 from recovery.engine.events import CommandFinished, CommandStarted, EventSink
 from recovery.engine.moments.hooks import find_hooks
 from recovery.engine.moments.model import CommandResult, Moment, MomentOptions, harmless
@@ -103,6 +104,7 @@ class Moments:
         self._begun = self._let_go = self._told = False
         self._prepared: list[Path] = []
         self._frozen: list[Path] = []  # and those that were asked to and failed
+        self._guard: Guard | None = None
 
     @property
     def failed(self) -> list[CommandResult]:
@@ -118,13 +120,18 @@ class Moments:
                 return
             hooks = find_hooks(self.options.hooks_dir) if self.options.hooks_dir else []
             self._begun = True
+            if hooks or self.options.after_snapshot:
+                self._guard = start_guard("recovery.engine.moments.guard")
+            self._tell_guard()
             for hook in hooks:
                 self._prepared.append(hook)
+                self._tell_guard()
                 self._must(Moment.PREPARE, [str(hook), Moment.PREPARE.value])
             if self.options.before_snapshot:
                 self._must(Moment.BEFORE_SNAPSHOT, self.options.before_snapshot)
             for hook in hooks:
                 self._frozen.append(hook)
+                self._tell_guard()
                 self._must(Moment.FREEZE, [str(hook), Moment.FREEZE.value])
 
     def after_thaw(self) -> None:
@@ -138,6 +145,25 @@ class Moments:
                 self._run(moment, [str(hook), moment.value])
             if self.options.after_snapshot:
                 self._run(Moment.AFTER_SNAPSHOT, self.options.after_snapshot)
+            if self._guard:
+                self._guard.release()
+
+    def take_over(self, prepared: Sequence[Path], frozen: Sequence[Path]) -> None:
+        """Stand where a process stood that is gone. For the guard."""
+        self._begun, self._prepared, self._frozen = True, list(prepared), list(frozen)
+
+    def _tell_guard(self) -> None:
+        if self._guard:
+            facts = {name: getattr(self.facts, name) for name in self.facts.__slots__}
+            options = {name: getattr(self.options, name) for name in self.options.__slots__}
+            self._guard.tell(
+                {
+                    "options": options,
+                    "facts": facts,
+                    "prepared": [str(hook) for hook in self._prepared],
+                    "frozen": [str(hook) for hook in self._frozen],
+                }
+            )
 
     def after_backup(self, report: Report) -> None:
         """Run the command for the end. Once."""
