@@ -19,7 +19,9 @@ from recovery.engine.settings import Settings
 
 _log = logging.getLogger(__name__)
 # Loaded when asked for: a backup need not wait for what only an extraction uses.
-_RUNNERS = {name: f"recovery.engine.jobs.{name}" for name in ("backup", "restore", "clone", "verify", "extract")}
+_RUNNERS = {
+    name: f"recovery.engine.jobs.{name}" for name in ("backup", "restore", "clone", "verify", "extract", "prune")
+}
 
 
 def execute(

@@ -21,6 +21,7 @@ _SENTENCE = {
     ("clone", Outcome.OK): "CLONED AND CHECKED",
     ("verify", Outcome.OK): "THE ARCHIVE IS GOOD",
     ("extract", Outcome.OK): "EXTRACTED",
+    ("prune", Outcome.OK): "RETENTION DONE",
 }
 _UNCHECKED = {
     "backup": "STORED, NOT VERIFIED",
