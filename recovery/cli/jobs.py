@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import select
 import sys
-from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 import click
 
-from formats.base.errors import Refused
-from recovery.cli.exit_codes import ExitCode
+from recovery.cli.course import Prepare, review, run_plan
 from recovery.cli.moments import moments_of, moments_options
-from recovery.cli.output import Face, JsonFace, TextFace, face, json_line, told
+from recovery.cli.output import Face, TextFace
 from recovery.cli.parameters import PARTITION_PAIR, SIZE, bandwidth_option, json_option
-from recovery.cli.stopping import Asking, aside, stoppable
 from recovery.engine.cancel import CancelToken
-from recovery.engine.executor import execute
-from recovery.engine.moments.course import Moments
 from recovery.engine.plan import Plan, Unused
 from recovery.engine.planners.backup import BackupRequest
 from recovery.engine.planners.clone import CloneRequest
 from recovery.engine.planners.restore import RestoreRequest
 from recovery.engine.prepare import plan_verify, prepare_backup, prepare_clone, prepare_restore
 from recovery.engine.settings import Settings
-from recovery.review import check_typed, confirm_text, question
 from recovery.words import plan_text
-
-MomentsMaker = Callable[[CancelToken, Face], Moments]
 
 unused_option = click.option(
     "--unused",
@@ -37,78 +27,6 @@ unused_option = click.option(
     show_default=True,
     help="What happens to the target's space that the image does not use.",
 )
-
-_ASK_EVERY = 0.2  # seconds in which a Ctrl-C at the question is noticed
-
-
-def run_plan(
-    prepare: Callable[[CancelToken, Face], Plan[Any]],
-    settings: Settings,
-    *,
-    as_json: bool,
-    to_stderr: bool = False,
-    accept: Callable[[Plan[Any], Face], bool] = lambda plan, shown: True,
-    moments: MomentsMaker | None = None,
-) -> None:
-    """Plan, let it be accepted, execute, and end the process with the right code.
-
-    `moments`: the user's commands. What comes before the snapshot comes before the sources are looked at.
-    """
-    token = CancelToken()
-    with face(as_json, to_stderr=to_stderr) as shown, stoppable(token), told(shown):
-        with moments(token, shown) if moments else nullcontext() as course:
-            if course:
-                course.before_freeze()
-            plan = aside(lambda: prepare(token, shown), token)
-            token.check()
-            if not accept(plan, shown):
-                sys.exit(ExitCode.OK)
-            report = execute(plan, settings, shown.event, token, course)
-        sys.exit(shown.finish(report))
-
-
-def _review(plan: Plan[Any], shown: Face, *, dry_run: bool, yes: bool) -> bool:
-    """Show the Plan and get it accepted. False: only shown. Raises Refused when it is not accepted."""
-    if isinstance(shown, JsonFace):
-        body = {"type": "plan", "plan_id": plan.plan_id, "confirm": confirm_text(plan), **plan.to_json()}
-        json_line(body, sys.stdout)
-    else:
-        shown.console.print(plan_text(plan), markup=False)
-        shown.console.print()
-    if dry_run:
-        if isinstance(shown, JsonFace):
-            json_line({"type": "result", "outcome": "ok", "exit_code": 0, "dry_run": True}, sys.stdout)
-        else:
-            shown.console.print("Nothing was changed: this was a dry run.")
-        return False
-    if yes:
-        return True
-    if isinstance(shown, JsonFace) or not sys.stdin.isatty():
-        raise Refused(
-            "Nobody is there to accept the plan.",
-            "Run it at a terminal, or look at --dry-run first and then use --yes.",
-        )
-    Asking.now = True
-    try:
-        typed = _ask(question(plan))
-    finally:
-        Asking.now = False
-    check_typed(plan, typed)
-    return True
-
-
-def _ask(question: str) -> str:
-    """What a person types. Raises click.Abort at the end of input.
-
-    Not input(): a Ctrl-C in the moment before that waits would be noticed only with the next key.
-    """
-    click.echo(question, nl=False)
-    while not select.select([sys.stdin], [], [], _ASK_EVERY)[0]:
-        continue
-    line = sys.stdin.readline()
-    if not line:
-        raise click.Abort
-    return line
 
 
 @click.command()
@@ -131,25 +49,36 @@ def _ask(question: str) -> str:
 @bandwidth_option
 @moments_options
 @json_option
-def backup(
-    sources: tuple[str, ...],
-    archive: str,
-    partitions: tuple[int, ...],
-    level: int,
-    split: int,
-    include_paging: bool,
-    no_verify: bool,
-    force_live: bool,
-    bandwidth: int,
-    as_json: bool,
-    **wishes: Any,
-) -> None:
+def backup(sources: tuple[str, ...], archive: str, as_json: bool, **wishes: Any) -> None:
     """Image SOURCE (disks, partitions or image files) into ARCHIVE ('-' for standard output), and prove it."""
     if archive == "-" and sys.stdout.isatty():
         raise click.UsageError("An archive is not written to a terminal.")
-    request = BackupRequest(
-        sources, archive, frozenset(partitions) or None, split, include_paging, not no_verify, force_live
+    request, settings = backup_of(sources, archive, wishes)
+    run_plan(
+        shown_plan(request),
+        settings,
+        as_json=as_json,
+        to_stderr=archive == "-",
+        moments=moments_of(request, wishes),
     )
+
+
+def backup_of(sources: tuple[str, ...], archive: str, wishes: dict[str, Any]) -> tuple[BackupRequest, Settings]:
+    """What the options of `backup` ask for."""
+    request = BackupRequest(
+        sources,
+        archive,
+        frozenset(wishes["partitions"]) or None,
+        wishes["split"],
+        wishes["include_paging"],
+        not wishes["no_verify"],
+        wishes["force_live"],
+    )
+    return request, Settings(level=wishes["level"], bandwidth=wishes["bandwidth"])
+
+
+def shown_plan(request: BackupRequest) -> Prepare:
+    """Prepare a backup, and show its plan to people: it begins at once."""
 
     def prepare(token: CancelToken, shown: Face) -> Plan[Any]:
         plan = prepare_backup(request, token, shown.look)
@@ -158,13 +87,7 @@ def backup(
             shown.console.print()
         return plan
 
-    run_plan(
-        prepare,
-        Settings(level=level, bandwidth=bandwidth),
-        as_json=as_json,
-        to_stderr=archive == "-",
-        moments=moments_of(request, wishes),
-    )
+    return prepare
 
 
 @click.command()
@@ -202,7 +125,7 @@ def restore(
         lambda token, shown: prepare_restore(request, shown.look),
         Settings(),
         as_json=as_json,
-        accept=lambda plan, shown: _review(plan, shown, dry_run=dry_run, yes=yes),
+        accept=lambda plan, shown: review(plan, shown, dry_run=dry_run, yes=yes),
     )
 
 
@@ -239,7 +162,7 @@ def clone(
         lambda token, shown: prepare_clone(request, token, shown.look),
         Settings(bandwidth=bandwidth),
         as_json=as_json,
-        accept=lambda plan, shown: _review(plan, shown, dry_run=dry_run, yes=yes),
+        accept=lambda plan, shown: review(plan, shown, dry_run=dry_run, yes=yes),
     )
 
 

@@ -25,6 +25,9 @@ _HOME = {
     "hash": "recovery.cli.files",
     "diff": "recovery.cli.files",
     "mount": "recovery.cli.mount",
+    "hooks": "recovery.cli.hooks",
+    "schedule": "recovery.cli.schedule",
+    "prune": "recovery.cli.retention",
     "tui": "recovery.tui.command",
 }
 _NAMES = {"find": "find_command", "hash": "hash_command"}  # functions that would hide what Python has
@@ -55,6 +58,6 @@ def command() -> None:
     """Image, restore and clone whole disks. Success means: read, stored, read again, and proven.
 
     Exit codes: 0 ok, 1 failed, 2 usage, 3 refused for safety, 4 completed with losses, 5 archive damaged,
-    6 done but a command of yours failed, 130 stopped on request.
+    6 done but a command that goes with it failed, 130 stopped on request.
     """
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")

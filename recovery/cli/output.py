@@ -89,11 +89,11 @@ class JsonFace:
     def look(self, text: str) -> None:
         json_line({"type": "looking", "text": text}, self._stream)
 
-    def finish(self, report: Report) -> ExitCode:
+    def finish(self, report: Report, **more: Any) -> ExitCode:
+        """The result line; `more`: further members of it."""
         code = exit_code(report)
-        json_line(
-            {"type": "result", "outcome": report.outcome.value, "exit_code": int(code), **_rest(report)}, self._stream
-        )
+        head = {"type": "result", "outcome": report.outcome.value, "exit_code": int(code)}
+        json_line({**head, **_rest(report), **more}, self._stream)
         return code
 
     def error(self, error: RecoveryError) -> ExitCode:
@@ -207,7 +207,8 @@ class TextFace:
     def _end(self, event: StepFinished) -> None:
         self._stop_progress()
 
-    def finish(self, report: Report) -> ExitCode:
+    def finish(self, report: Report, **more: Any) -> ExitCode:
+        """The report; `more` is for programs."""
         self._stop_progress()
         good = report.outcome is Outcome.OK
         self.console.print()

@@ -16,7 +16,7 @@ EVENTS_PER_SECOND = 5
 class Outcome(StrEnum):
     """How a job ended. LOSSES: done, but something could not be read, proven or brought back.
 
-    COMMAND_FAILED: all of that is well, but a command of the user that runs after it is not.
+    COMMAND_FAILED: all of that is well, but what goes with it is not: a command of the user, or deleting old archives.
     """
 
     OK = "ok"

@@ -97,7 +97,10 @@ class Report:
         """One phrase in capitals that cannot be misread."""
         if self.outcome in (Outcome.OK, Outcome.COMMAND_FAILED):
             done = _SENTENCE.get((self.job, Outcome.OK), "DONE") if self.checked else _UNCHECKED.get(self.job, "DONE")
-            return done if self.outcome is Outcome.OK else f"{done}, BUT A COMMAND FAILED"
+            if self.outcome is Outcome.OK:
+                return done
+            failed = any(not command.ok for command in self.commands)
+            return f"{done}, BUT {'A COMMAND FAILED' if failed else 'OLD ARCHIVES WERE NOT DELETED'}"
         return {
             Outcome.LOSSES: "COMPLETED WITH LOSSES",
             Outcome.REFUSED: "REFUSED, NOTHING WAS CHANGED",

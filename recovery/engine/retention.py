@@ -225,6 +225,7 @@ def _look(path: Path, names: set[str]) -> tuple[Held, frozenset[str]]:
     if not _TIME.fullmatch(created):
         raise Unsupported("archive", f"being without the time of its making ({created!r})")
     parents = {str(manifest.details[name]) for name in ("parent", "parent_id") if manifest.details.get(name)}
+    parts = (path, *(path.with_name(name) for name in more))  # the footer knows how many there must be
     found = Held(path, parts, size, manifest.archive_id.hex(), series_of(manifest), created, path.stat().st_mtime, why)
     return found, frozenset(parents)
 

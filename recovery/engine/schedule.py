@@ -180,7 +180,7 @@ class Schedules:
             raise
         return paths
 
-    def list(self) -> list[Schedule]:
+    def every(self) -> list[Schedule]:
         """All of them, by name. Files that are not ours are passed over."""
         found = []
         for path in sorted(self.folder.glob("jurymast-*.service")):
