@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 _FULL = 0.25  # seconds of the rate that may be saved up while nothing is read
+_LEAST = 0.001  # seconds
 _LOOK_EVERY = 0.2  # seconds in which a wish to stop is noticed
 
 
@@ -34,5 +35,6 @@ class Throttle:
             self._at = now
             if self._level >= 0 or self._stop():
                 break
-            self._sleep(min(_LOOK_EVERY, -self._level / self._rate))
+            # Never so little that a clock would not move by it.
+            self._sleep(max(_LEAST, min(_LOOK_EVERY, -self._level / self._rate)))
         self._level -= count

@@ -109,9 +109,8 @@ def _watch(backup: int) -> int:
 
 def _silence() -> None:
     """Let go of the hook's own standard streams, for which the backup waits."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for number in (0, 1, 2):
-        os.dup2(nowhere, number)
+    for number, flags in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
+        os.dup2(os.open(os.devnull, flags), number)
 
 
 class _Resident:
