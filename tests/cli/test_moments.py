@@ -85,8 +85,8 @@ def test_a_backup_that_fails_or_is_refused_lets_go_too(image: Path, tmp_path: Pa
 def test_a_command_that_hangs_is_ended_after_its_time(image: Path, tmp_path: Path) -> None:
     began = time.monotonic()
     done = jurymast(
-        "backup", image, tmp_path / "a.jmi", "--json", *NO_HOOKS, "--command-timeout", "0.5", "--after-backup", "sleep 60",
-        ok=6,
+        "backup", image, tmp_path / "a.jmi", "--json", *NO_HOOKS,
+        "--command-timeout", "0.5", "--after-backup", "sleep 60", ok=6,
     )  # fmt: skip
     assert time.monotonic() - began < 10 and "not finished after 0.5 seconds" in str(done.problems("command.failed"))
 
