@@ -91,3 +91,49 @@ def busy(server: Postgres, clients: int = 2) -> Iterator[None]:
     finally:
         load.terminate()
         load.wait(20)
+
+
+@dataclass(frozen=True)
+class MariaDB:
+    """`options`: file that the client takes as --defaults-extra-file."""
+
+    client: str
+    options: Path
+
+    def sql(self, text: str, *, wait: float = 30) -> str:
+        argv = [self.client, f"--defaults-extra-file={self.options}", "-BN", "-e", text]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=wait, check=False)
+        assert done.returncode == 0, (text, done.stderr)
+        return done.stdout.strip()
+
+
+@contextmanager
+def mariadb(folder: Path) -> Iterator[MariaDB]:
+    """A server of our own in `folder`. It is 200 MB of packages, so `make test` does not install it."""
+    need_root()
+    found = [shutil.which(name) for name in ("mariadbd", "mariadb-install-db", "mariadb")]
+    if not all(found):
+        pytest.skip("no MariaDB server here (apt-get install mariadb-server)")
+    server, install, client = (str(path) for path in found)
+    base = Path(server).resolve().parents[1]
+    for place in (folder, *folder.parents):
+        if place.stat().st_uid == os.geteuid() and str(place) not in ("/", "/tmp"):
+            place.chmod(place.stat().st_mode | 0o011)
+    shutil.chown(folder, "nobody")
+    data, socket, options = folder / "data", folder / "s.sock", folder / "my.cnf"
+    common = ["--no-defaults", f"--basedir={base}", f"--datadir={data}", "--user=nobody"]
+    make = [install, *common, "--skip-test-db", "--auth-root-authentication-method=normal"]
+    done = subprocess.run(make, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    options.write_text(f"[client]\nsocket={socket}\nuser=root\n")
+    settings = ["--skip-networking", "--innodb-buffer-pool-size=16M", "--log-bin=log", "--server-id=1"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([server, *common, f"--socket={socket}", *settings], stdout=log, stderr=log)
+    try:
+        end = time.monotonic() + 30
+        while not socket.exists() and time.monotonic() < end:
+            time.sleep(0.1)
+        yield MariaDB(client, options)
+    finally:
+        process.kill()
+        process.wait(20)
