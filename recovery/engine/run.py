@@ -286,11 +286,11 @@ def _feed(process: subprocess.Popen[bytes], data: bytes | None) -> threading.Thr
 
 
 class _Collector(threading.Thread):
-    """Reads a pipe to its end and keeps at most `limit` bytes of it."""
+    """Reads a pipe to its end and keeps at most `limit` bytes of it, 0 for OUTPUT_LIMIT."""
 
-    def __init__(self, pipe: IO[bytes] | None, *, keep_tail: bool, limit: int = OUTPUT_LIMIT) -> None:
+    def __init__(self, pipe: IO[bytes] | None, *, keep_tail: bool, limit: int = 0) -> None:
         super().__init__(daemon=True)
-        self._pipe, self._keep_tail, self._limit, self._kept = pipe, keep_tail, limit, bytearray()
+        self._pipe, self._keep_tail, self._limit, self._kept = pipe, keep_tail, limit or OUTPUT_LIMIT, bytearray()
         self.cut = False  # more came than is kept
         self.start()
 

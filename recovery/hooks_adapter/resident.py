@@ -12,7 +12,8 @@ import re
 import selectors
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,10 @@ def freeze(database: Database, job: str, backup: int) -> Answer:
     place = socket_path(database, job)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        listening.bind(str(place))
+        with _short(place) as name:
+            listening.bind(name)
     except OSError as error:
-        raise Refused(f"{place}: {error.strerror}.", "Is this job frozen already?") from error
+        raise Refused(f"{place}: {error.strerror or error}.", "Is this job frozen already?") from error
     listening.listen(1)
     watched = _watch(backup)  # while the backup waits for us its number cannot be another's
     read, write = os.pipe()
@@ -75,7 +77,8 @@ def thaw(database: Database, job: str) -> Answer:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
         line.settimeout(database.limits.thaw + 10)
         try:
-            line.connect(str(socket_path(database, job)))
+            with _short(socket_path(database, job)) as name:
+                line.connect(name)
             data = b""
             while piece := line.recv(1 << 16):
                 data += piece
@@ -95,6 +98,16 @@ def socket_path(database: Database, job: str) -> Path:
     if found.st_uid != os.geteuid() or found.st_mode & 0o077 or folder.is_symlink():
         raise Refused(f"{folder} is not a folder that only we can use.", f"Remove it: rm -r {folder}")
     return folder / f"{database.name}-{job}.sock"
+
+
+@contextmanager
+def _short(place: Path) -> Iterator[str]:
+    """Another name of `place`: that of a socket must be shorter than 108 bytes (unix(7)), whatever its folder is."""
+    folder = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{place.name}"
+    finally:
+        os.close(folder)
 
 
 def _watch(backup: int) -> int:
