@@ -18,11 +18,13 @@ class ExitCode(IntEnum):
     REFUSED = 3
     LOSSES = 4
     DAMAGED = 5
+    COMMAND_FAILED = 6
     CANCELLED = 130
 
 
 _BY_OUTCOME = {
     Outcome.OK: ExitCode.OK,
+    Outcome.COMMAND_FAILED: ExitCode.COMMAND_FAILED,
     Outcome.LOSSES: ExitCode.LOSSES,
     Outcome.FAILED: ExitCode.FAILED,
     Outcome.REFUSED: ExitCode.REFUSED,

@@ -11,8 +11,8 @@ from formats.base.problem import Problem, Severity
 from fs.findings import Log
 from fs.walk import shown
 from recovery.cli.browse import streams_option
+from recovery.cli.course import run_plan
 from recovery.cli.exit_codes import ExitCode
-from recovery.cli.jobs import run_plan
 from recovery.cli.lookup import complain, finish, looking, say, tell
 from recovery.cli.output import json_line
 from recovery.cli.parameters import json_option

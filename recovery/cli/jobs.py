@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import select
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import click
 
-from formats.base.errors import RecoveryError, Refused
-from recovery.cli.exit_codes import ExitCode
-from recovery.cli.output import Face, JsonFace, TextFace, face, json_line, told
-from recovery.cli.parameters import PARTITION_PAIR, SIZE, json_option
-from recovery.cli.stopping import Asking, aside, stoppable
-from recovery.engine import power
+from recovery.cli.course import Prepare, review, run_plan
+from recovery.cli.moments import moments_of, moments_options
+from recovery.cli.output import Face, TextFace
+from recovery.cli.parameters import PARTITION_PAIR, SIZE, bandwidth_option, json_option
 from recovery.engine.cancel import CancelToken
-from recovery.engine.eventlog import keep_what_is_said
-from recovery.engine.executor import execute
 from recovery.engine.plan import Plan, Unused
 from recovery.engine.planners.backup import BackupRequest
 from recovery.engine.planners.clone import CloneRequest
 from recovery.engine.planners.restore import RestoreRequest
-from recovery.engine.power import Power
 from recovery.engine.prepare import plan_verify, prepare_backup, prepare_clone, prepare_restore
-from recovery.engine.report import Report
 from recovery.engine.settings import Settings
-from recovery.review import check_typed, question
 from recovery.words import plan_text
 
 unused_option = click.option(
@@ -42,88 +33,6 @@ then_poweroff_option = click.option(
     is_flag=True,
     help="Switch this machine off afterwards, but only if it ended proven and without any error.",
 )
-
-_ASK_EVERY = 0.2  # seconds in which a Ctrl-C at the question is noticed
-
-
-def run_plan(
-    prepare: Callable[[CancelToken, Face], Plan[Any]],
-    settings: Settings,
-    *,
-    as_json: bool,
-    to_stderr: bool = False,
-    accept: Callable[[Plan[Any], Face], bool] = lambda plan, shown: True,
-    then_poweroff: bool = False,
-) -> None:
-    """Plan, let it be accepted, execute, and end the process with the right code.
-
-    `then_poweroff`: switch the machine off when the job ended fully good.
-    """
-    keep_what_is_said()
-    token = CancelToken()
-    with face(as_json, to_stderr=to_stderr, clock=token.clock) as shown, stoppable(token), told(shown):
-        if then_poweroff and power.why_not():
-            raise Refused(f"--then-poweroff: {power.why_not()}", "Leave that option out.")
-        plan = aside(lambda: prepare(token, shown), token)
-        token.check()
-        if not accept(plan, shown):
-            sys.exit(ExitCode.OK)
-        report = execute(plan, settings, shown.event, token)
-        sys.exit(shown.finish(report, _switch_off(report) if then_poweroff else None))
-
-
-def _switch_off(report: Report) -> str:
-    """The rule and the deed; '' when the machine is being switched off, else why it stays on."""
-    reason = power.after(report)
-    if not reason:
-        try:
-            power.switch(Power.OFF)
-        except RecoveryError as error:
-            reason = str(error)
-    return reason
-
-
-def _review(plan: Plan[Any], shown: Face, *, dry_run: bool, yes: bool) -> bool:
-    """Show the Plan and get it accepted. False: only shown. Raises Refused when it is not accepted."""
-    if isinstance(shown, JsonFace):
-        shown.plan(plan)
-    else:
-        shown.console.print(plan_text(plan), markup=False)
-        shown.console.print()
-    if dry_run:
-        if isinstance(shown, JsonFace):
-            json_line({"type": "result", "outcome": "ok", "exit_code": 0, "dry_run": True}, sys.stdout)
-        else:
-            shown.console.print("Nothing was changed: this was a dry run.")
-        return False
-    if yes:
-        return True
-    if isinstance(shown, JsonFace) or not sys.stdin.isatty():
-        raise Refused(
-            "Nobody is there to accept the plan.",
-            "Run it at a terminal, or look at --dry-run first and then use --yes.",
-        )
-    Asking.now = True
-    try:
-        typed = _ask(question(plan))
-    finally:
-        Asking.now = False
-    check_typed(plan, typed)
-    return True
-
-
-def _ask(question: str) -> str:
-    """What a person types. Raises click.Abort at the end of input.
-
-    Not input(): a Ctrl-C in the moment before that waits would be noticed only with the next key.
-    """
-    click.echo(question, nl=False)
-    while not select.select([sys.stdin], [], [], _ASK_EVERY)[0]:
-        continue
-    line = sys.stdin.readline()
-    if not line:
-        raise click.Abort
-    return line
 
 
 @click.command()
@@ -144,25 +53,40 @@ def _ask(question: str) -> str:
 @click.option("--no-verify", is_flag=True, help="Do not read the archive back. It is then stored, not proven.")
 @click.option("--force-live", is_flag=True, help="Image a disk that is in use. At best crash-consistent.")
 @then_poweroff_option
+@bandwidth_option
+@moments_options
 @json_option
-def backup(
-    sources: tuple[str, ...],
-    archive: str,
-    partitions: tuple[int, ...],
-    level: int,
-    split: int,
-    include_paging: bool,
-    no_verify: bool,
-    force_live: bool,
-    then_poweroff: bool,
-    as_json: bool,
-) -> None:
+def backup(sources: tuple[str, ...], archive: str, as_json: bool, **wishes: Any) -> None:
     """Image SOURCE (disks, partitions or image files) into ARCHIVE ('-' for standard output), and prove it."""
     if archive == "-" and sys.stdout.isatty():
         raise click.UsageError("An archive is not written to a terminal.")
-    request = BackupRequest(
-        sources, archive, frozenset(partitions) or None, split, include_paging, not no_verify, force_live
+    request, settings = backup_of(sources, archive, wishes)
+    run_plan(
+        shown_plan(request),
+        settings,
+        as_json=as_json,
+        to_stderr=archive == "-",
+        moments=moments_of(request, wishes),
+        then_poweroff=wishes["then_poweroff"],
     )
+
+
+def backup_of(sources: tuple[str, ...], archive: str, wishes: dict[str, Any]) -> tuple[BackupRequest, Settings]:
+    """What the options of `backup` ask for."""
+    request = BackupRequest(
+        sources,
+        archive,
+        frozenset(wishes["partitions"]) or None,
+        wishes["split"],
+        wishes["include_paging"],
+        not wishes["no_verify"],
+        wishes["force_live"],
+    )
+    return request, Settings(level=wishes["level"], bandwidth=wishes["bandwidth"])
+
+
+def shown_plan(request: BackupRequest) -> Prepare:
+    """Prepare a backup, and show its plan to people: it begins at once."""
 
     def prepare(token: CancelToken, shown: Face) -> Plan[Any]:
         plan = prepare_backup(request, token, shown.look)
@@ -173,7 +97,7 @@ def backup(
             shown.plan(plan)
         return plan
 
-    run_plan(prepare, Settings(level=level), as_json=as_json, to_stderr=archive == "-", then_poweroff=then_poweroff)
+    return prepare
 
 
 @click.command()
@@ -213,7 +137,7 @@ def restore(
         lambda token, shown: prepare_restore(request, shown.look),
         Settings(),
         as_json=as_json,
-        accept=lambda plan, shown: _review(plan, shown, dry_run=dry_run, yes=yes),
+        accept=lambda plan, shown: review(plan, shown, dry_run=dry_run, yes=yes),
         then_poweroff=then_poweroff,
     )
 
@@ -228,6 +152,7 @@ def restore(
 )
 @click.option("--no-verify", is_flag=True, help="Do not read the target back.")
 @click.option("--force-live", is_flag=True, help="Copy a disk that is in use. At best crash-consistent.")
+@bandwidth_option
 @click.option("--dry-run", is_flag=True, help="Only show the plan.")
 @click.option("--yes", is_flag=True, help="Accept the plan without asking. For scripts that checked it.")
 @then_poweroff_option
@@ -240,6 +165,7 @@ def clone(
     include_paging: bool,
     no_verify: bool,
     force_live: bool,
+    bandwidth: int,
     dry_run: bool,
     yes: bool,
     then_poweroff: bool,
@@ -249,9 +175,9 @@ def clone(
     request = CloneRequest(source, target, partition, Unused(unused), include_paging, not no_verify, force_live)
     run_plan(
         lambda token, shown: prepare_clone(request, token, shown.look),
-        Settings(),
+        Settings(bandwidth=bandwidth),
         as_json=as_json,
-        accept=lambda plan, shown: _review(plan, shown, dry_run=dry_run, yes=yes),
+        accept=lambda plan, shown: review(plan, shown, dry_run=dry_run, yes=yes),
         then_poweroff=then_poweroff,
     )
 

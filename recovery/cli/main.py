@@ -29,6 +29,9 @@ _HOME = {
     "mount": "recovery.cli.mount",
     "reports": "recovery.cli.past",
     "log": "recovery.cli.past",
+    "hooks": "recovery.cli.hooks",
+    "schedule": "recovery.cli.schedule",
+    "prune": "recovery.cli.retention",
     "tui": "recovery.tui.command",
 }
 _NAMES = {"find": "find_command", "hash": "hash_command"}  # functions that would hide what Python has
@@ -59,7 +62,7 @@ def command() -> None:
     """Image, restore and clone whole disks. Success means: read, stored, read again, and proven.
 
     Exit codes: 0 ok, 1 failed, 2 usage, 3 refused for safety, 4 completed with losses, 5 archive damaged,
-    130 stopped on request.
+    6 done but a command that goes with it failed, 130 stopped on request.
 
     While a job runs: Ctrl-C stops it and leaves things in order, Ctrl-Z and fg (or the signal USR1, once and once
     more) pause it and let it go on.

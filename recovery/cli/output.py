@@ -20,6 +20,8 @@ from formats.base.errors import Cancelled, Corrupt, RecoveryError, Refused
 from recovery.cli.exit_codes import ExitCode, exit_code
 from recovery.engine.events import (
     Advanced,
+    CommandFinished,
+    CommandStarted,
     Event,
     JobFinished,
     Outcome,
@@ -101,14 +103,16 @@ class JsonFace:
     def look(self, text: str) -> None:
         json_line({"type": "looking", "text": text}, self._stream)
 
-    def finish(self, report: Report, stays_on: str | None = None) -> ExitCode:
-        """`stays_on`: why the machine was not switched off; '' when it was, None when nobody asked for it."""
+    def finish(self, report: Report, stays_on: str | None = None, **more: Any) -> ExitCode:
+        """The result line; `more`: further members of it.
+
+        `stays_on`: why the machine was not switched off; '' when it was, None when nobody asked for it.
+        """
         code = exit_code(report)
         if stays_on is not None:
             json_line({"type": "power", "switching_off": not stays_on, "text": stays_on}, self._stream)
-        json_line(
-            {"type": "result", "outcome": report.outcome.value, "exit_code": int(code), **_rest(report)}, self._stream
-        )
+        head = {"type": "result", "outcome": report.outcome.value, "exit_code": int(code)}
+        json_line({**head, **_rest(report), **more}, self._stream)
         return code
 
     def error(self, error: RecoveryError) -> ExitCode:
@@ -199,6 +203,10 @@ class TextFace:
             self._end(event)
         elif isinstance(event, ProblemFound):
             self.console.print(f"{event.problem.severity.value}: {event.subject}: {event.problem.text}", markup=False)
+        elif isinstance(event, CommandStarted):
+            self.console.print(f"{event.moment}: {event.command}", markup=False)
+        elif isinstance(event, CommandFinished):
+            self._command(event)
         elif isinstance(event, Stalled):
             self.console.print(f"waiting for {event.seconds:.0f} s: {event.text}", markup=False)
         elif isinstance(event, VolumeJudged) and event.verdict:
@@ -210,6 +218,14 @@ class TextFace:
         elif isinstance(event, Paused | Resumed):
             self.console.print(PAUSED if isinstance(event, Paused) else RESUMED, markup=False)
 
+    def _command(self, event: CommandFinished) -> None:
+        """What a good one printed waits for the report; what failed may be all there will be."""
+        if event.ok:
+            return
+        for line in event.output.splitlines():
+            self.console.print(f"    {line}", markup=False)
+        self.console.print(f"{event.moment}: {event.error}", style="bold red", markup=False)
+
     def _begin(self, event: StepStarted) -> None:
         text = f"[{event.step}/{event.steps}] {event.text}"
         self.console.print(text, markup=False)
@@ -220,8 +236,8 @@ class TextFace:
     def _end(self, event: StepFinished) -> None:
         self._stop_progress()
 
-    def finish(self, report: Report, stays_on: str | None = None) -> ExitCode:
-        """`stays_on`: as in JsonFace."""
+    def finish(self, report: Report, stays_on: str | None = None, **more: Any) -> ExitCode:
+        """The report. `stays_on`: as in JsonFace; `more` is for programs."""
         self._stop_progress()
         good = report.outcome is Outcome.OK
         self.console.print()

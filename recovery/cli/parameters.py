@@ -43,3 +43,18 @@ SIZE = _Size()
 PARTITION_PAIR = _PartitionPair()
 
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON, one object a line, instead of text.")
+
+# 64 KiB is a quarter of a block: less than that a second is surely a mistake for something else.
+bandwidth_option = click.option(
+    "--bandwidth",
+    type=SIZE,
+    default=0,
+    callback=lambda _, __, value: _at_least(value, 1 << 16),
+    help="Read at most so many bytes a second from the source, such as 50M.",
+)
+
+
+def _at_least(value: int, least: int) -> int:
+    if value and value < least:
+        raise click.BadParameter(f"{value} bytes a second is too little: at least {least >> 10}K")
+    return value

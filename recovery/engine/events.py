@@ -14,9 +14,13 @@ EVENTS_PER_SECOND = 5
 
 
 class Outcome(StrEnum):
-    """How a job ended. LOSSES: done, but something could not be read, proven or brought back."""
+    """How a job ended. LOSSES: done, but something could not be read, proven or brought back.
+
+    COMMAND_FAILED: all of that is well, but what goes with it is not: a command of the user, or deleting old archives.
+    """
 
     OK = "ok"
+    COMMAND_FAILED = "command_failed"
     LOSSES = "losses"
     FAILED = "failed"
     REFUSED = "refused"
@@ -112,6 +116,28 @@ class VolumeJudged(Event):
     verdict: str
     text: str
     hit: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CommandStarted(Event):
+    """A command of the user, or a hook, was started. `moment`: see moments.model.Moment."""
+
+    moment: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandFinished(Event):
+    """`code`: negative for a signal. `error`: '' when ok. `output`: the end of what it printed; `cut`: not all."""
+
+    moment: str
+    command: str
+    ok: bool
+    code: int
+    seconds: float
+    error: str
+    output: str
+    cut: bool
 
 
 @dataclass(frozen=True, slots=True)

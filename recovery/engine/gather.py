@@ -41,15 +41,18 @@ class Reader:
         *,
         weak_read: Callable[[int, int], bytes] | None = None,
         check_alive: Callable[[], None] = lambda: None,
+        pace: Callable[[int], None] | None = None,
     ) -> None:
         """`weak_read`: how to read small pieces around a bad place (past the page cache, if the source can).
 
         `check_alive`: raises when the medium is not there any more; asked whenever something cannot be read,
-        because a disk that was pulled out answers like one that is full of bad sectors.
+        because a disk that was pulled out answers like one that is full of bad sectors. `pace`: gets the bytes of
+        each read before it is begun, and returns when it may be.
         """
         self._source, self._extents, self._settings = source, extents, settings
         self._weak_read = weak_read or source.read_at
         self._check_alive = check_alive
+        self._pace = pace
         self.where = ""
 
     def batches(self) -> Iterator[Batch]:
@@ -83,7 +86,7 @@ class Reader:
         """Extents with small gaps: one read, then the gaps blanked. A bad place in a gap costs nothing."""
         low, high = group[0].start, group[-1].end
         try:
-            self.where = f"reading {high - low} bytes at offset {low} of {self._source.name}"
+            self._begin(f"reading {high - low} bytes at offset {low} of {self._source.name}", high - low)
             data = bytearray(self._source.read_at(low, high - low))
         except DeviceError:
             data = bytearray(high - low)
@@ -98,13 +101,20 @@ class Reader:
 
     def _read(self, start: int, end: int, bad: list[Extent]) -> bytes:
         try:
-            self.where = f"reading {end - start} bytes at offset {start} of {self._source.name}"
+            self._begin(f"reading {end - start} bytes at offset {start} of {self._source.name}", end - start)
             return self._source.read_at(start, end - start)
         except DeviceError as error:
             if error.errno in _GONE:
                 raise
             self._check_alive()
             return self._read_around(start, end, _FIRST_STEP, bad)
+
+    def _begin(self, where: str, length: int) -> None:
+        """Say what is read now, when it may be."""
+        if self._pace:
+            self.where = "kept to the bandwidth that was asked for"
+            self._pace(length)
+        self.where = where
 
     def _read_around(self, start: int, end: int, step: int, bad: list[Extent]) -> bytes:
         """Smaller and smaller pieces, down to the sector; what stays unreadable becomes zeros and is noted."""

@@ -17,16 +17,27 @@ from recovery.engine.events import (
     StepProgress,
     StepStarted,
 )
+from recovery.engine.moments.course import Moments, no_moments
 from recovery.engine.plan import Plan
 from recovery.engine.report import Report
 from recovery.engine.settings import Settings
+from recovery.engine.throttle import Throttle
 
 
 class Job:
     """Handed to the module that runs a plan. For one thread."""
 
-    def __init__(self, plan: Plan[object], settings: Settings, sink: EventSink, cancel: CancelToken) -> None:
+    def __init__(
+        self,
+        plan: Plan[object],
+        settings: Settings,
+        sink: EventSink,
+        cancel: CancelToken,
+        moments: Moments | None = None,
+    ) -> None:
         self.settings, self.sink, self.cancel = settings, sink, cancel
+        self.moments = moments or no_moments()
+        self.throttle = Throttle(settings.bandwidth, lambda: cancel.cancelled)
         self.report = Report(plan.job, plan.title, plan.plan_id)
         self.aftermath = ""  # what became of the target or archive, when the job does not end well; '': nothing did
         self._plan = plan

@@ -127,6 +127,17 @@ class VerifyWork:
     files: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class PruneWork:
+    """`delete`: (path, archive id) of what goes, `protect`: paths that stay whatever is found."""
+
+    folder: str
+    pattern: str
+    keep: int
+    delete: tuple[tuple[str, str], ...]
+    protect: tuple[str, ...] = ()
+
+
 W = TypeVar("W")
 
 

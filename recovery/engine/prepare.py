@@ -20,11 +20,13 @@ from recovery.engine.inspection import DiskReport, inspect_source
 from recovery.engine.inventory import Overlap, holds_path, mounts_of, same_thing
 from recovery.engine.mounts import mount_carrying
 from recovery.engine.places import free_below
-from recovery.engine.plan import BackupWork, CloneWork, Plan, RestoreWork, Step, VerifyWork, now
+from recovery.engine.plan import BackupWork, CloneWork, Plan, PruneWork, RestoreWork, Step, VerifyWork, now
 from recovery.engine.planners.backup import NOWHERE, BackupRequest, Room, plan_backup
 from recovery.engine.planners.clone import CloneRequest, plan_clone
+from recovery.engine.planners.prune import PruneRequest, plan_prune
 from recovery.engine.planners.restore import ArchiveFacts, RestoreRequest, plan_restore
 from recovery.engine.planners.writing import TargetFacts
+from recovery.engine.retention import decide, full_check, survey
 
 OnLook = Callable[[str], None]
 
@@ -119,6 +121,16 @@ def plan_verify(archive: str, *, files: bool = False) -> Plan[VerifyWork]:
         steps.append(Step("Read every file from the archive", 0))
     work = VerifyWork(archive, files)
     return Plan("verify", f"Check {archive}", (), None, tuple(steps), (), (), work, now())
+
+
+def prepare_prune(
+    request: PruneRequest, cancel: CancelToken, on_look: OnLook = _quiet, workers: int = 2
+) -> Plan[PruneWork]:
+    """Look at all archives of the folder, and plan which of them go. Raises RecoveryError."""
+    found = survey(Path(request.folder), request.pattern, check=cancel.check, on_look=on_look)
+    protect = [Path(path) for path in request.protect]
+    proof = full_check(workers, cancel.check) if request.full else None
+    return plan_prune(request, decide(found, request.keep, protect=protect, proof=proof))
 
 
 def look_at_target(path: str, on_look: OnLook = _quiet) -> TargetFacts:

@@ -14,6 +14,7 @@ from typing import Any
 from formats.base.problem import Problem, Severity
 from formats.base.units import in_words
 from recovery.engine.events import Outcome
+from recovery.engine.moments.model import CommandResult
 
 _SENTENCE = {
     ("backup", Outcome.OK): "PROVEN",
@@ -21,6 +22,7 @@ _SENTENCE = {
     ("clone", Outcome.OK): "CLONED AND CHECKED",
     ("verify", Outcome.OK): "THE ARCHIVE IS GOOD",
     ("extract", Outcome.OK): "EXTRACTED",
+    ("prune", Outcome.OK): "RETENTION DONE",
 }
 _GOOD_PROOFS = ("PROVEN", "STORED-RAW", "complete")  # of volumes; the last one of what was written and read back
 _WHEN = "%Y-%m-%dT%H:%M:%SZ"
@@ -88,6 +90,7 @@ class VolumeResult:
 class Report:
     """`numbers`: figures of the job by name, bytes or counts. `started`, `seconds`: wall clock.
 
+    `job_id`, `commands`: what the user's commands were told, and how each of them ended.
     `error`: why it did not end well; `aftermath`: what that left behind; `advice`: what to do. `report_id`: by which it
     is found again, see kept; '' until the job has ended.
     """
@@ -108,12 +111,18 @@ class Report:
     numbers: dict[str, int] = field(default_factory=dict)
     paths: list[str] = field(default_factory=list)
     report_id: str = ""
+    job_id: str = ""
+    commands: list[CommandResult] = field(default_factory=list)
 
     @property
     def headline(self) -> str:
         """One phrase in capitals that cannot be misread."""
-        if self.outcome is Outcome.OK:
-            return _SENTENCE.get((self.job, Outcome.OK), "DONE") if self.checked else _UNCHECKED.get(self.job, "DONE")
+        if self.outcome in (Outcome.OK, Outcome.COMMAND_FAILED):
+            done = _SENTENCE.get((self.job, Outcome.OK), "DONE") if self.checked else _UNCHECKED.get(self.job, "DONE")
+            if self.outcome is Outcome.OK:
+                return done
+            failed = any(not command.ok for command in self.commands)
+            return f"{done}, BUT {'A COMMAND FAILED' if failed else 'OLD ARCHIVES WERE NOT DELETED'}"
         return {
             Outcome.LOSSES: "COMPLETED WITH LOSSES",
             Outcome.REFUSED: "REFUSED, NOTHING WAS CHANGED",
@@ -176,6 +185,8 @@ class Report:
             "problems": [{"subject": subject, **problem.to_json()} for subject, problem in self.problems],
             "numbers": self.numbers,
             "paths": self.paths,
+            "job_id": self.job_id,
+            "commands": [command.to_json() for command in self.commands],
         }
 
     def to_text(self) -> str:
@@ -196,6 +207,10 @@ class Report:
             lines += [f"      left out: {name}" for name in volume.left_out]
         for subject, problem in self.problems:
             lines.append(f"  {problem.severity.value}: {subject}: {problem.text}")
+        for command in self.commands:
+            lines.append(f"  {command.to_text()}")
+            lines += [f"      {line}" for line in (["(earlier output left out)"] if command.cut else [])]
+            lines += [f"      {line}" for line in command.output.splitlines()]
         lines.append("")
         for name, value in self.numbers.items():
             shown = in_words(value) if name.endswith("_bytes") else str(value)

@@ -6,17 +6,26 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 from formats.base.errors import Cancelled, RecoveryError
-from formats.base.units import MiB
+from formats.base.units import KiB, MiB
 
 OUTPUT_LIMIT = 4 * MiB  # of each stream; a checker on a hostile volume can print for ever
+_GRACE = 5.0  # seconds from the request to end to the end by force
+_LINGER = 1.0  # seconds that output is waited for after a command ended: what it left in the background may hold it
+_LOOK_EVERY = 0.1
 _SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# A command must be ended with its children: they get a group of their own.
+OWN_GROUP: dict[str, Any] = {"start_new_session": True}
+if sys.platform == "win32":
+    OWN_GROUP = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
 
 # Which Debian package brings a program (dpkg -S on Debian 12 and 13).
 DEBIAN_PACKAGES = {
@@ -165,6 +174,88 @@ def _take_terminal() -> None:
         signal.signal(signal.SIGTTOU, old)
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a user's command ended. `code`: negative for a signal, 127 when it could not be started.
+
+    `output`: what it printed, both streams as they came, the last bytes of it; `cut`: there was more.
+    """
+
+    code: int
+    output: str
+    cut: bool
+    seconds: float
+    timed_out: bool = False
+    stopped: bool = False
+
+
+def run_command(
+    command: str | Sequence[str],
+    timeout: float,
+    *,
+    env: Mapping[str, str],
+    stdin: bytes | None = None,
+    stop: Callable[[], bool] | None = None,
+    limit: int = 64 * KiB,
+) -> Ended:
+    """Run a command that a user gave: a string through the system's shell, a list as it is. Never raises for its end.
+
+    After `timeout` seconds, or when `stop` says so, its whole process group is asked to end (TERM), and five seconds
+    later ended by force. What it left running in the background after a normal end is left alone. `env` is added to
+    our own environment. It runs in the language of the user, not in that of run_tool().
+    """
+    began = time.monotonic()
+    try:
+        process = subprocess.Popen(
+            command,
+            shell=isinstance(command, str),
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PATH": os.environ.get("PATH", "") + os.pathsep + _SEARCH, **env},
+            **OWN_GROUP,
+        )
+    except (OSError, ValueError) as error:  # ValueError: a NUL inside
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        return Ended(127, f"it could not be started: {reason}", False, time.monotonic() - began)
+    collector = _Collector(process.stdout, keep_tail=True, limit=limit)
+    _feed(process, stdin)
+    timed_out = stopped = False
+    try:
+        while True:
+            try:
+                process.wait(max(0.0, min(_LOOK_EVERY, began + timeout - time.monotonic())))
+                break
+            except subprocess.TimeoutExpired:
+                stopped = stop is not None and stop()
+                timed_out = not stopped and time.monotonic() - began >= timeout
+                if stopped or timed_out:
+                    _end_group(process)
+                    break
+    except BaseException:
+        _kill_group(process)
+        process.wait()
+        raise
+    collector.join(_LINGER)
+    return Ended(process.returncode, collector.text(), collector.cut, time.monotonic() - began, timed_out, stopped)
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """Ask all of the group to end, and end by force what has not after _GRACE seconds."""
+    deadline = time.monotonic() + _GRACE
+    if sys.platform != "win32":
+        try:
+            os.killpg(process.pid, signal.SIGTERM)
+            while time.monotonic() < deadline:
+                process.poll()  # takes a dead leader away, so that the group can become empty
+                os.killpg(process.pid, 0)
+                time.sleep(0.05)
+        except (ProcessLookupError, PermissionError):
+            pass
+    _kill_group(process)
+    process.wait()
+
+
 def _wait(
     process: subprocess.Popen[bytes],
     argv: Sequence[str],
@@ -202,6 +293,9 @@ def _wait(
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
     """End the program with its children. Not after a normal end: `mount` leaves a FUSE server behind on purpose."""
+    if sys.platform == "win32":  # has no signals; taskkill is part of every Windows
+        subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, check=False)
+        return
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
@@ -226,22 +320,24 @@ def _feed(process: subprocess.Popen[bytes], data: bytes | None) -> threading.Thr
 
 
 class _Collector(threading.Thread):
-    """Reads a pipe to its end and keeps at most OUTPUT_LIMIT bytes of it."""
+    """Reads a pipe to its end and keeps at most `limit` bytes of it, 0 for OUTPUT_LIMIT."""
 
-    def __init__(self, pipe: IO[bytes] | None, *, keep_tail: bool) -> None:
+    def __init__(self, pipe: IO[bytes] | None, *, keep_tail: bool, limit: int = 0) -> None:
         super().__init__(daemon=True)
-        self._pipe, self._keep_tail, self._kept = pipe, keep_tail, bytearray()
+        self._pipe, self._keep_tail, self._limit, self._kept = pipe, keep_tail, limit or OUTPUT_LIMIT, bytearray()
+        self.cut = False  # more came than is kept
         self.start()
 
     def run(self) -> None:
         if self._pipe is None:
             return
         with self._pipe as pipe:
-            while piece := pipe.read(1 << 16):
-                if self._keep_tail or len(self._kept) < OUTPUT_LIMIT:
+            while piece := os.read(pipe.fileno(), 1 << 16):
+                if self._keep_tail or len(self._kept) < self._limit:
                     self._kept += piece
-                    if len(self._kept) > OUTPUT_LIMIT:
-                        self._kept = self._kept[-OUTPUT_LIMIT:] if self._keep_tail else self._kept[:OUTPUT_LIMIT]
+                    if len(self._kept) > self._limit:
+                        self.cut = True
+                        self._kept = self._kept[-self._limit :] if self._keep_tail else self._kept[: self._limit]
 
     def text(self) -> str:
-        return self._kept.decode(errors="replace")
+        return bytes(self._kept).decode(errors="replace")

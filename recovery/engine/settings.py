@@ -11,7 +11,10 @@ from formats.base.units import MiB
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`level`: zstd. `block_size`, `batch`: bytes. `retries`: further tries for a sector that cannot be read."""
+    """`level`: zstd. `block_size`, `batch`: bytes. `retries`: further tries for a sector that cannot be read.
+
+    `bandwidth`: bytes a second that are read from a source, at most; 0: no limit.
+    """
 
     level: int = 1
     block_size: int = DEFAULT_BLOCK
@@ -19,3 +22,4 @@ class Settings:
     workers: int = max(2, min(8, os.cpu_count() or 2))
     retries: int = 2
     stall_seconds: float = 5.0
+    bandwidth: int = 0

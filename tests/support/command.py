@@ -21,7 +21,7 @@ from typing import Any
 Line = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
 ARGV = (sys.executable, "-m", "recovery")
-WORDS = {0: "ok", 3: "refused", 4: "losses", 130: "cancelled", 1: "failed", 5: "failed"}
+WORDS = {0: "ok", 3: "refused", 4: "losses", 130: "cancelled", 1: "failed", 5: "failed", 6: "command_failed"}
 
 
 def environment() -> dict[str, str]:

@@ -38,6 +38,7 @@ def run(plan: Plan[BackupWork], job: Job) -> None:
     """Run an accepted plan. Fills job.report; raises RecoveryError when the archive could not be completed."""
     work = plan.work
     sources: list[DeviceSource] = []
+    job.moments.before_freeze()  # does nothing when it was done before the sources were looked at
     try:
         for identity, (path, _, mark) in zip(plan.sources, work.disks, strict=True):
             source = open_source(path, allow_mounted=work.live)
@@ -55,6 +56,7 @@ def run(plan: Plan[BackupWork], job: Job) -> None:
             _capture_all(job, writer, sources, volumes)
             _name_hit_files(job, writer, sources, volumes)
             changed = _changed_sources(job, work, sources)
+            job.moments.after_thaw()
             if work.verify and sink.readable:
                 _read_back(job, writer, volumes)
             else:
@@ -216,6 +218,8 @@ def _finish(job: Job, plan: Plan[BackupWork], writer: ArchiveWriter, volumes: li
         "numbers": report.numbers,
         "problems": [{"subject": s, **p.to_json()} for s, p in report.problems],
     }
+    if job.moments.results:  # what a database said while it was held, such as a label, is needed for the restore
+        details["commands"] = [result.to_json() for result in job.moments.results]
     writer.write_tail(dataclasses.replace(writer.manifest, volumes=records, details=details))
     report.numbers["archive_bytes"] = writer.sink.position
     if not writer.sink.readable:

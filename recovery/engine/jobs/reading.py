@@ -38,6 +38,7 @@ def read_volume(
         job.settings,
         weak_read=lambda offset, length: disk.read_direct(base + offset, length),
         check_alive=disk.check_present,
+        pace=job.throttle.take,
     )
     bad: list[tuple[int, int]] = []
 

@@ -1,0 +1,1 @@
+"""Commands of the user, and executables of a folder, at the three moments of a backup."""
