@@ -290,7 +290,7 @@ def _users_of(folder: Path) -> Path:
 
 def _sign_in(folder: Path) -> int:
     path = _users_of(folder) / f"{os.getpid()}-{time.monotonic_ns()}"
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     blkdev.lock_exclusively(fd)
     return fd
 
@@ -307,7 +307,7 @@ def _living(users: Path) -> int:
         if path.name == _KEPT:
             continue
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             continue
         try:
@@ -332,7 +332,7 @@ def _books() -> Iterator[None]:
     """One program at a time mounts, unmounts, and writes down who uses what. Raises Refused when it never comes."""
     try:
         ROOT.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(_root() / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(_root() / ".lock", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise Refused(f"{ROOT} cannot be used: {error.strerror}.", "Mounting needs root: use sudo.") from error
     try:

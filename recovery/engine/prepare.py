@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import combinations
 from operator import add
 from pathlib import Path
+from typing import TypeVar
 
 from formats.archive.opening import is_archive, open_archive
 from formats.base.errors import RecoveryError, Refused
@@ -15,9 +17,10 @@ from recovery.engine.activity import write_mark
 from recovery.engine.cancel import CancelToken
 from recovery.engine.device import is_read_only, open_source, write_protected
 from recovery.engine.estimate import Expected, expected_size
+from recovery.engine.health import warning_of
 from recovery.engine.identity import ABSENT, DeviceIdentity, identify
 from recovery.engine.inspection import DiskReport, inspect_source
-from recovery.engine.inventory import Overlap, holds_path, mounts_of, same_thing
+from recovery.engine.inventory import Overlap, disk_of, holds_path, mounts_of, same_thing
 from recovery.engine.mounts import mount_carrying
 from recovery.engine.places import free_below
 from recovery.engine.plan import BackupWork, CloneWork, Plan, PruneWork, RestoreWork, Step, VerifyWork, now
@@ -28,6 +31,7 @@ from recovery.engine.planners.restore import ArchiveFacts, RestoreRequest, plan_
 from recovery.engine.planners.writing import TargetFacts
 from recovery.engine.retention import decide, full_check, survey
 
+W = TypeVar("W")
 OnLook = Callable[[str], None]
 
 
@@ -62,7 +66,8 @@ def prepare_backup(
             on_source = on_source or holds_path(path, request.archive)
     twice = any(same_thing(a, b) is not Overlap.NONE for a, b in combinations(request.sources, 2))
     room = _room(request.archive, sizes)
-    return plan_backup(request, disks, archive_on_source=on_source, twice=twice, room=room)
+    plan = plan_backup(request, disks, archive_on_source=on_source, twice=twice, room=room)
+    return _with_health(plan, request.sources)
 
 
 def _room(archive: str, sizes: Sequence[Expected]) -> Room:
@@ -85,7 +90,7 @@ def prepare_restore(request: RestoreRequest, on_look: OnLook = _quiet) -> Plan[R
             tuple(p.text for p in reader.problems),
             on_target=not target.absent and _shares(request.target, request.archive),
         )
-    return plan_restore(request, facts, target)
+    return _with_health(plan_restore(request, facts, target), (), request.target)
 
 
 def prepare_clone(
@@ -111,7 +116,17 @@ def prepare_clone(
         )
         identity = source.identity
     facts = look_at_target(request.target, on_look)
-    return plan_clone(request, identity, report, facts, overlap=overlap, mark=mark)
+    plan = plan_clone(request, identity, report, facts, overlap=overlap, mark=mark)
+    return _with_health(plan, (request.source,), request.target)
+
+
+def _with_health(plan: Plan[W], sources: Sequence[str], target: str = "") -> Plan[W]:
+    """The plan, with a warning of each disk that says of itself that it is failing."""
+    warnings = [warning_of(disk_of(path).identity, target=False) for path in sources]
+    if target and Path(target).exists():
+        warnings.append(warning_of(disk_of(target).identity, target=True))
+    found = tuple(warning for warning in warnings if warning)
+    return dataclasses.replace(plan, warnings=(*plan.warnings, *found)) if found else plan
 
 
 def plan_verify(archive: str, *, files: bool = False) -> Plan[VerifyWork]:
@@ -138,6 +153,11 @@ def look_at_target(path: str, on_look: OnLook = _quiet) -> TargetFacts:
     identity = identify(path, may_be_absent=True)
     if identity.kind == ABSENT:
         return TargetFacts(identity, None)
+    if identity.is_block and disk_of(path).live_medium:
+        raise Refused(
+            f"{path} is on the stick that you started from: the running system would be overwritten.",
+            "Choose another target. As the place of an archive its data partition may be used.",
+        )
     mounts = mounts_of(path)
     if mounts:
         places = ", ".join(sorted({mount.mountpoint for mount in mounts}))

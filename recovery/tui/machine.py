@@ -11,6 +11,8 @@ from pathlib import Path
 
 from formats.base.errors import RecoveryError, Refused
 from recovery.engine.attach import refuse_same_disk
+from recovery.engine.controllers import Hidden, hidden_disks
+from recovery.engine.health import BOOK
 from recovery.engine.inventory import Disk, disk_of, list_disks
 from recovery.engine.machine import load_machine
 from recovery.engine.prepare import inspect_path
@@ -20,11 +22,15 @@ from recovery.words import MAP_WIDTH, disk_map, span_map
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A disk with its map as text, '' when that is not known. `described`: it is only written down, and not here."""
+    """A disk with its map as text, '' when that is not known. `described`: it is only written down, and not here.
+
+    `health`: in words, '' when it said nothing so far.
+    """
 
     disk: Disk
     map: str
     described: bool
+    health: str = ""
 
     @property
     def path(self) -> str:
@@ -45,12 +51,20 @@ class Machine:
     def disks(self, map_width: int = MAP_WIDTH) -> list[Shown]:
         """Raises RecoveryError when a description or an image cannot be read."""
         if self.real:
-            return [Shown(disk, self._map(disk, map_width), False) for disk in list_disks()]
+            return [Shown(disk, self._map(disk, map_width), False, _health(disk)) for disk in list_disks()]
         found = [
             Shown(disk, _of_nodes(disk, map_width), True) for path in self._described for disk in load_machine(path)
         ]
         images = [disk_of(path) for path in self._images]
         return found + [Shown(disk, self._map(disk, map_width), False) for disk in images]
+
+    def ask_health(self) -> bool:
+        """Ask the disks of the real machine how they are. True when anything new may be known; may take seconds."""
+        return self.real and BOOK.ask(disk.identity for disk in list_disks())
+
+    def hidden(self) -> list[Hidden]:
+        """Why disks of the real machine are not to be seen."""
+        return hidden_disks() if self.real else []
 
     def unmounted(self, sources: Sequence[str] = ()) -> list[Unmounted]:
         """What could be mounted, but for what lies on the disks of `sources`. Only of the real machine."""
@@ -84,6 +98,11 @@ def _apart(device: str, sources: Sequence[str]) -> bool:
     except RecoveryError:
         return False
     return True
+
+
+def _health(disk: Disk) -> str:
+    health = BOOK.known(disk.identity)
+    return health.text if health else ""
 
 
 def _of_nodes(disk: Disk, width: int) -> str:

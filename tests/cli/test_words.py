@@ -19,7 +19,7 @@ from tests.support.terminal import COLUMNS, at_terminal
 COMMANDS = (
     *("disks", "places", "inspect", "backup", "restore", "clone", "verify", "info"),
     *("ls", "find", "cat", "extract", "hash", "diff", "mount", "tui"),
-    *("hooks", "schedule", "prune"),
+    *("hooks", "schedule", "prune", "show", "reports", "log"),
 )
 FORBIDDEN = re.compile(r"\b(errno|exception|stack|NoneType|bytearray|self\.|\w+Error\b)", re.IGNORECASE)
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.root
 @pytest.fixture
 def small_place(tmp_path: Path) -> Iterator[Path]:
     where = tmp_path / "small"
-    with mounted(["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", where], where) as place:
+    with mounted(["mount", "-t", "tmpfs", "-o", "size=4M", "tmpfs", where], where) as place:
         yield place
 
 
