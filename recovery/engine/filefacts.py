@@ -23,7 +23,8 @@ class Facts:
     """`allocated`: bytes that the content takes, `pieces`: in how many places; None when it is not told.
 
     `missing`: bytes of the stored content that an archive says it does not have. `encoding`: '' when it is no text.
-    `xattrs`: names of extended attributes. `fault`: what could not be found out.
+    `opened`: its content can be read, if perhaps not all of it. `xattrs`: names of extended attributes. `fault`: what
+    could not be found out.
     """
 
     entry: Entry
@@ -32,6 +33,7 @@ class Facts:
     missing: int = 0
     encoding: str = ""
     picture: Picture | None = None
+    opened: bool = False
     xattrs: tuple[str, ...] = ()
     fault: str = ""
 
@@ -42,8 +44,7 @@ class Facts:
             return "picture"
         if self.encoding:
             return "text"
-        plain = self.entry.node.kind is NodeKind.FILE and self.entry.node.size > 0
-        return "bytes" if plain and not self.fault and not self.entry.node.note else ""
+        return "bytes" if self.opened and self.entry.node.size > 0 else ""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -72,6 +73,7 @@ def facts_of(
     faults: list[str] = []
     allocated = pieces = None
     missing = 0
+    opened = False
     encoding, picture = "", None
     names: tuple[str, ...] = ()
     try:
@@ -87,6 +89,7 @@ def facts_of(
             allocated, pieces = _stored(tree, node)
             missing = missing_bytes(tree, node, held)
             glance = Glance(tree.open(node))
+            opened = True
             head = glance.read(0, HEAD)
             if head.bad:
                 faults.append(glance.reason)
@@ -97,7 +100,7 @@ def facts_of(
             raise
         except RecoveryError as error:
             faults.append(str(error))
-    return Facts(entry, allocated, pieces, missing, encoding, picture, names, "; ".join(faults))
+    return Facts(entry, allocated, pieces, missing, encoding, picture, opened, names, "; ".join(faults))
 
 
 def missing_bytes(tree: FileTree, node: Node, held: HeldVolume | None) -> int:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import random
-import shutil
-import struct
 import tarfile
 import threading
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from formats.archive.parts import PartsSource
-from formats.base.errors import DeviceError
 from fs.tree import Node
 from recovery.engine import listing
-from recovery.engine.device import DeviceSource
-from recovery.tui.screens.dialog import Dialog, Help
+from recovery.tui.screens.dialog import Dialog
 from recovery.tui.screens.find import Find
 from recovery.tui.screens.home import Home
 from recovery.tui.screens.look import Browse
@@ -26,118 +19,25 @@ from recovery.tui.screens.options import Options
 from recovery.tui.screens.path import PickPath
 from recovery.tui.screens.pick import PickOne
 from recovery.tui.screens.preview import Preview
-from recovery.tui.screens.refusal import Refusal
-from recovery.tui.screens.review import Review
 from recovery.tui.texts import look as texts
 from recovery.tui.themes import THEMES
 from recovery.tui.widgets.rows import Rows
-from tests.support import little, ntfs_images
-from tests.support.command import jurymast
+from tests.support import ntfs_images
+from tests.tui.looked import (
+    CROWD,
+    LONG,
+    bar_on,
+    browsing,
+    enter,
+    extracted,
+    names,
+    open_backup,
+    preview,
+    same,
+    settled,
+)
 from tests.tui.pilot import Hand, play
-from tests.tui.test_layout import SIZES, crowd, shown
-
-LONG = "a name as long as they come " * 8 + "and its end.txt"
-CROWD = 3_000
-
-
-def picture(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    rows = b"".join(b"\0" + bytes(3 * width) for _ in range(height))
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the volume holds."""
-    root = tmp_path_factory.mktemp("look") / "files"
-    rng = random.Random(7)
-    for folder in ("photos/summer", "photos/winter", "letters", "odd", "crowd"):
-        (root / folder).mkdir(parents=True)
-    for folder in ("summer", "winter"):
-        for n in range(3):
-            (root / "photos" / folder / f"img{n}.jpg").write_bytes(rng.randbytes(20_000 + n))
-    (root / "photos" / "sea.png").write_bytes(picture(64, 48))
-    (root / "letters" / "to Köln.txt").write_text("Grüße aus Köln\n" + "".join(f"line {n}\n" for n in range(1000)))
-    (root / "letters" / "noise.bin").write_bytes(bytes([0, 1, 2, 255]) * 50_000)
-    (root / "letters" / LONG).write_text("long")
-    (root / "odd" / "[bold]mark\x1b[31m.txt").write_text("\x1b[2Jred [b]not bold[/b]\n")
-    (root / "link").symlink_to("letters")
-    for n in range(CROWD):
-        (root / "crowd" / f"file {n:05}.txt").touch()
-    return root
-
-
-@pytest.fixture(scope="module")
-def image(files: Path) -> Path:
-    return little.ext4(files.parent / "volume.img", files, size=48 << 20, label="looked")
-
-
-@pytest.fixture(scope="module")
-def backup(image: Path) -> Path:
-    path = image.with_name("volume.jmi")
-    jurymast("backup", image, path, "--json", ok=0)
-    return path
-
-
-async def open_backup(hand: Hand, path: Path) -> Browse:
-    await hand.choose("Look inside")
-    await hand.choose("A backup file")
-    await hand.path(path)
-    await hand.choose("looked")
-    return await browsing(hand)
-
-
-async def browsing(hand: Hand) -> Browse:
-    await hand.on(Browse)
-    screen = hand.screen
-    assert isinstance(screen, Browse)
-    await hand.until(lambda: bool(screen.rows) and screen._reading is None, "the folder")
-    return screen
-
-
-async def bar_on(hand: Hand, name: str) -> None:
-    """Put the bar on an entry, the last step by key."""
-    screen = hand.screen
-    assert isinstance(screen, Browse)
-    await hand.until(lambda: any(row.name == name for row in screen.rows), name)
-    rows = screen.query_one(Rows)
-    rows.focus()
-    wanted = screen._find(name)
-    rows.show_rows(rows.count, max(0, wanted - 1))
-    if wanted:
-        await hand.press("down")
-    assert screen._name_at(rows.cursor) == name
-
-
-async def enter(hand: Hand, name: str) -> None:
-    await bar_on(hand, name)
-    await hand.press("enter")
-
-
-def names(screen: Browse) -> list[str]:
-    return [row.name for row in screen.rows]
-
-
-def same(a: Path, b: Path) -> bool:
-    """The same names, and the same bytes in the files."""
-    found = [sorted(str(path.relative_to(top)) for path in top.rglob("*")) for top in (a, b)]
-    return found[0] == found[1] and all(
-        (a / name).read_bytes() == (b / name).read_bytes() for name in found[0] if (a / name).is_file()
-    )
-
-
-async def extracted(hand: Hand, to: Path) -> str:
-    """From the plan on; the text of the report."""
-    await hand.on(Review)
-    await hand.see("Copy the files")
-    assert not to.exists() or not list(to.iterdir())
-    await hand.push("start")
-    page = await hand.report()
-    assert page.report.headline == "EXTRACTED", page.report.to_text()
-    return page.report.to_text()
+from tests.tui.test_layout import SIZES, shown
 
 
 def test_marked_files_of_several_folders_come_back_byte_for_byte(tmp_path: Path, backup: Path, files: Path) -> None:
@@ -364,38 +264,6 @@ def test_previews_show_text_bytes_and_pictures_and_nothing_that_controls_a_termi
     play(script)
 
 
-def preview(hand: Hand) -> Preview:
-    assert isinstance(hand.screen, Preview)
-    return hand.screen
-
-
-async def settled(hand: Hand) -> None:
-    await hand.until(lambda: not preview(hand)._busy)
-
-
-def test_partitions_without_files_are_shown_and_say_why(tmp_path: Path, disk: Path) -> None:
-    holed = tmp_path / "holed.img"
-    shutil.copyfile(disk, holed)
-    with holed.open("r+b") as file:
-        file.seek(little.EXT4_START)
-        file.write(bytes(little.EXT4_SIZE))
-
-    async def script(hand: Hand) -> None:
-        await hand.choose("Look inside")
-        await hand.choose("holed.img")
-        await hand.see("cannot be opened: no file system that Jurymast knows")
-        hand.check_layout("look-volumes")
-        await hand.choose("cannot be opened")
-        await hand.on(Refusal)
-        await hand.press("escape")
-        await hand.on(PickOne)
-        await hand.choose("SMALL")
-        screen = await browsing(hand)
-        assert names(screen) == [f"note {n}.txt" for n in range(10)]
-
-    play(script, images=[holed])
-
-
 def test_an_ntfs_is_looked_into_and_keeps_its_own_files_apart(tmp_path: Path) -> None:
     image = tmp_path / "ntfs.img"
     ntfs_images.make(image, label="windows")
@@ -428,100 +296,6 @@ def test_an_ntfs_is_looked_into_and_keeps_its_own_files_apart(tmp_path: Path) ->
 
     play(script, images=[image])
     assert (tmp_path / "out" / "Note.TXT").read_bytes() == "\ufeffGrüße".encode("utf-16-le")
-
-
-def test_no_screen_reads_a_disk_itself(backup: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    threads = set()
-    read = PartsSource.read_at
-
-    def watched(self: PartsSource, offset: int, length: int) -> bytes:
-        threads.add(threading.current_thread())
-        return read(self, offset, length)
-
-    monkeypatch.setattr(PartsSource, "read_at", watched)
-
-    async def script(hand: Hand) -> None:
-        screen = await open_backup(hand, backup)
-        await bar_on(hand, "photos")
-        await hand.press("space", "i")
-        await hand.see("Modified")
-        await hand.press("escape")
-        await enter(hand, "letters")
-        await hand.until(lambda: not screen.marks.unweighed())
-        await enter(hand, "noise.bin")
-        await hand.see("00000010 00 01 02 ff")
-        await hand.press("end", "escape", "slash")
-        await hand.type("img")
-        await hand.press("enter")
-        await hand.see("found. Enter")
-
-    play(script)
-    assert len(threads) > 4 and threading.main_thread() not in threads
-
-
-def test_a_disk_that_does_not_answer_can_be_left(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """First while it is opened, then while a folder is read: the screens stay alive, and Esc leaves."""
-    hang, go_on = threading.Event(), threading.Event()
-    hang.set()
-    read = DeviceSource.read_at
-
-    def hanging(self: DeviceSource, offset: int, length: int) -> bytes:
-        if hang.is_set() and not go_on.wait(60):
-            raise DeviceError("disk", "read", offset, length, 5)
-        return read(self, offset, length)
-
-    monkeypatch.setattr(DeviceSource, "read_at", hanging)
-
-    async def script(hand: Hand) -> None:
-        monkeypatch.setattr(hand.app.machine, "disks", lambda width=0: [])
-        await hand.choose("Look inside")
-        await hand.choose("An image file")
-        await hand.path(image)
-        await hand.on(PickOne)
-        await hand.until(lambda: "Please wait" in hand.words)
-        await hand.press("f1")
-        await hand.on(Help)
-        await hand.press("escape", "escape")
-        await hand.on(PickPath)
-        hang.clear()
-        await hand.path(image)
-        await hand.choose("looked")
-        screen = await browsing(hand)
-        hang.set()
-        await enter(hand, "crowd")
-        await hand.until(lambda: "Please wait: /crowd" in hand.words)
-        await hand.press("down", "f2")
-        await hand.press("escape")
-        await hand.until(lambda: "Please wait" not in hand.words)
-        assert screen.path == "/" and "letters" in hand.words and hand.screen is screen
-        await bar_on(hand, "photos")
-        await hand.press("space", "slash")
-        await hand.type("img")
-        await hand.press("enter")
-        await hand.see("0 found, 0 s")
-        await hand.press("escape")
-        await hand.see("then stopped")
-        await hand.press("escape", "escape")
-        await hand.on(Dialog)
-        await hand.push("yes")
-        await hand.on(PickOne)
-
-    try:
-        play(script)
-    finally:
-        go_on.set()
-
-
-def test_a_disk_that_is_only_described_is_not_looked_into(tmp_path: Path) -> None:
-    described = crowd(tmp_path / "crowd.json")
-
-    async def script(hand: Hand) -> None:
-        await hand.choose("Look inside")
-        await hand.choose("/dev/sdb")
-        await hand.on(Refusal)
-        await hand.see("is only described here")
-
-    play(script, machines=[described])
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
