@@ -8,6 +8,7 @@ from typing import Any
 from formats.base.units import in_words as size
 from formats.table.model import Scheme
 from fs.api import PagingFile
+from recovery.engine.controllers import Hidden
 from recovery.engine.inspection import DiskReport, VolumeReport
 from recovery.engine.inventory import Disk
 from recovery.engine.plan import BackupWork, Plan
@@ -15,7 +16,8 @@ from recovery.engine.unmounted import Unmounted
 
 MAP_WIDTH = 76
 NO_DISKS = (
-    "No disks found. If the machine has some, its controller may be in RAID or VMD mode: look into its firmware setup."
+    "No disks found. Check their cables and power. If the machine has some, its controller may be in RAID or VMD mode: "
+    "look into its firmware setup, and switch it to AHCI."
 )
 
 
@@ -49,13 +51,19 @@ def disk_name(disk: Disk) -> str:
     return f"{name} serial {identity.serial}" if identity.serial else name
 
 
+def hidden_lines(hidden: Sequence[Hidden]) -> list[str]:
+    """Why disks of the machine are not to be seen, and what can be done; the same advice once."""
+    lines = [found.text for found in hidden]
+    return lines + list(dict.fromkeys(found.advice for found in hidden))
+
+
 def disk_state(disk: Disk) -> str:
     """How it is connected and what uses it."""
     notes = [
         disk.identity.transport,
         "removable" if disk.removable else "",
         "read-only" if disk.read_only else "",
-        "this system runs from it" if disk.boot_medium else "",
+        "the stick you started from" if disk.live_medium else "this system runs from it" if disk.boot_medium else "",
         "mounted" if disk.mounts else "",
         "swap in use" if disk.swaps else "",
     ]
@@ -67,7 +75,8 @@ def unmounted_line(found: Unmounted) -> str:
     disk = found.disk
     label = f'"{found.label}" ' if found.label else ""
     name = disk.backing or disk.model or "a disk of unknown model"
-    return f"{found.device} {label}{found.fstype} {size(found.size)} on {name}"
+    stick = ", the stick you started from" if found.live_medium else ""
+    return f"{found.device} {label}{found.fstype} {size(found.size)} on {name}{stick}"
 
 
 def volume_line(volume: VolumeReport) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from formats.base.errors import RecoveryError
-from recovery.engine import sysblock
+from recovery.engine import mounts, sysblock
 from recovery.engine.identity import DeviceIdentity, identify, of_folder
 from recovery.engine.mounts import Mount
 from recovery.engine.storage import Overlap, Storage
@@ -29,6 +29,8 @@ __all__ = [
 ]
 
 # Where live systems keep the medium that they were started from: live-boot (two generations), dracut, casper.
+# MEDIUM: a file in which a live system of ours names the device that it was started from.
+MEDIUM = Path("/run/jurymast/medium")
 _BOOT_PLACES = ("/", "/run/live/medium", "/lib/live/mount/medium", "/run/initramfs/live", "/cdrom")
 
 
@@ -37,7 +39,8 @@ class Disk:
     """A whole disk (or loop device with a file, or image file). `partitions` as the kernel has them now.
 
     `holders`: paths of LVM, RAID, crypt and loop devices on top. `mounts` and `swaps`: of the disk itself, its
-    partitions and all that stands on them. `boot_medium`: this system runs from it.
+    partitions and all that stands on them. `boot_medium`: this system runs from it. `live_medium`: and it is the
+    stick (or the like) of a live system, also when that was copied to memory and nothing of it is mounted any more.
     """
 
     identity: DeviceIdentity
@@ -49,6 +52,7 @@ class Disk:
     mounts: tuple[Mount, ...] = ()
     swaps: tuple[str, ...] = ()
     boot_medium: bool = False
+    live_medium: bool = False
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -61,6 +65,7 @@ class Disk:
             "mounts": [mount.to_json() for mount in self.mounts],
             "swaps": list(self.swaps),
             "boot_medium": self.boot_medium,
+            "live_medium": self.live_medium,
         }
 
 
@@ -73,7 +78,7 @@ def list_disks() -> list[Disk]:
     storage = Storage()
     found = [folder for folder in storage.folders.values() if _is_listed(folder)]
     found.sort(key=lambda folder: sysblock.natural(folder.name))
-    boot = _boot_nodes(storage)
+    boot = _Boot(storage)
     return [_disk(storage, folder, boot) for folder in found]
 
 
@@ -86,7 +91,7 @@ def disk_of(path: str | Path) -> Disk:
     storage = Storage()
     folder = storage.folders.get(identity.dev)
     if folder is not None:
-        return _disk(storage, sysblock.disk_folder(folder), _boot_nodes(storage))
+        return _disk(storage, sysblock.disk_folder(folder), _Boot(storage))
     node = storage.node_of(identity.path)
     return Disk(
         identity,
@@ -126,12 +131,45 @@ def _is_listed(folder: Path) -> bool:
     return kind not in ("ram", "zram", "sr")
 
 
-def _boot_nodes(storage: Storage) -> frozenset[str]:
-    places = (place for place in _BOOT_PLACES if place == "/" or Path(place).is_mount())
-    return frozenset().union(*(storage.below(place) for place in places))
+class _Boot:
+    """What this system runs from: `nodes` in all, `live` those of a live medium."""
+
+    def __init__(self, storage: Storage) -> None:
+        live = [place for place in _BOOT_PLACES if place != "/" and Path(place).is_mount()]
+        live += _named_mediums()
+        root = storage.below("/") if "/" in _BOOT_PLACES else frozenset()
+        self.live = frozenset[str]().union(*map(storage.below, live))
+        # The root of a live system is an overlay or a loop device over files of its medium.
+        mount = mounts.mount_carrying("/", storage.mounts) if root else None
+        if mount is not None and (mount.fstype in ("overlay", "squashfs", "erofs") or "/dev/loop" in mount.device):
+            self.live |= root
+        self.nodes = root | self.live
 
 
-def _disk(storage: Storage, folder: Path, boot: frozenset[str]) -> Disk:
+def _named_mediums() -> list[str]:
+    """Devices that a file of the live system or the kernel's command line names, as far as they are there.
+
+    Source: live-boot(7) (live-media=), dracut.cmdline(7) (root=live:), each with a device or UUID=, LABEL=, CDLABEL=.
+    """
+    names = sysblock.text(MEDIUM.parent, MEDIUM.name).split("\n")[:1]
+    for word in sysblock.text(mounts.PROC, "cmdline").split():
+        key, _, value = word.partition("=")
+        if key == "live-media":
+            names.append(value)
+        elif key == "root" and value.startswith("live:"):
+            names.append(value.removeprefix("live:"))
+    return [path for path in map(_device_named, names) if path and Path(path).is_block_device()]
+
+
+def _device_named(name: str) -> str:
+    key, _, value = name.partition("=")
+    folder = {"UUID": "by-uuid", "LABEL": "by-label", "CDLABEL": "by-label", "PARTUUID": "by-partuuid"}.get(key)
+    if folder and value:
+        return str(sysblock.DEV / "disk" / folder / value)
+    return name if name.startswith(f"{sysblock.DEV}/") else ""
+
+
+def _disk(storage: Storage, folder: Path, boot: _Boot) -> Disk:
     path, dev = sysblock.node_path(folder), sysblock.text(folder, "dev")
     try:
         identity = identify(path)
@@ -149,5 +187,6 @@ def _disk(storage: Storage, folder: Path, boot: frozenset[str]) -> Disk:
         partitions=nodes,
         mounts=storage.mounts_of_node(dev),
         swaps=storage.swaps_of_node(dev),
-        boot_medium=dev in boot,
+        boot_medium=dev in boot.nodes,
+        live_medium=dev in boot.live,
     )

@@ -17,7 +17,7 @@ from recovery.engine.device import is_read_only, open_source, write_protected
 from recovery.engine.estimate import Expected, expected_size
 from recovery.engine.identity import ABSENT, DeviceIdentity, identify
 from recovery.engine.inspection import DiskReport, inspect_source
-from recovery.engine.inventory import Overlap, holds_path, mounts_of, same_thing
+from recovery.engine.inventory import Overlap, disk_of, holds_path, mounts_of, same_thing
 from recovery.engine.mounts import mount_carrying
 from recovery.engine.places import free_below
 from recovery.engine.plan import BackupWork, CloneWork, Plan, RestoreWork, Step, VerifyWork, now
@@ -126,6 +126,11 @@ def look_at_target(path: str, on_look: OnLook = _quiet) -> TargetFacts:
     identity = identify(path, may_be_absent=True)
     if identity.kind == ABSENT:
         return TargetFacts(identity, None)
+    if identity.is_block and disk_of(path).live_medium:
+        raise Refused(
+            f"{path} is on the stick that you started from: the running system would be overwritten.",
+            "Choose another target. As the place of an archive its data partition may be used.",
+        )
     mounts = mounts_of(path)
     if mounts:
         places = ", ".join(sorted({mount.mountpoint for mount in mounts}))

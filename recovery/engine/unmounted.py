@@ -54,7 +54,7 @@ class Unmounted:
     uuid: str
     size: int
     disk: DeviceIdentity
-    boot_medium: bool = False
+    live_medium: bool = False
     read_only: bool = False
     unsafe: str = ""
     advice: str = ""
@@ -67,7 +67,7 @@ class Unmounted:
             "uuid": self.uuid,
             "size": self.size,
             "disk": self.disk.to_json(),
-            "boot_medium": self.boot_medium,
+            "live_medium": self.live_medium,
             "read_only": self.read_only,
             "unsafe": self.unsafe,
             "advice": self.advice,
@@ -112,7 +112,7 @@ def look_at(path: str, size: int, disk: Disk) -> Unmounted | None:
     unsafe, advice = _state(content.problems)
     label = "".join(c if c.isprintable() else "?" for c in identity.label)
     return Unmounted(
-        path, identity.kind, label, identity.uuid, size, disk.identity, disk.boot_medium, disk.read_only, unsafe, advice
+        path, identity.kind, label, identity.uuid, size, disk.identity, disk.live_medium, disk.read_only, unsafe, advice
     )  # fmt: skip
 
 

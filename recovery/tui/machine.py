@@ -11,6 +11,7 @@ from pathlib import Path
 
 from formats.base.errors import RecoveryError, Refused
 from recovery.engine.attach import refuse_same_disk
+from recovery.engine.controllers import Hidden, hidden_disks
 from recovery.engine.inventory import Disk, disk_of, list_disks
 from recovery.engine.machine import load_machine
 from recovery.engine.prepare import inspect_path
@@ -51,6 +52,10 @@ class Machine:
         ]
         images = [disk_of(path) for path in self._images]
         return found + [Shown(disk, self._map(disk, map_width), False) for disk in images]
+
+    def hidden(self) -> list[Hidden]:
+        """Why disks of the real machine are not to be seen."""
+        return hidden_disks() if self.real else []
 
     def unmounted(self, sources: Sequence[str] = ()) -> list[Unmounted]:
         """What could be mounted, but for what lies on the disks of `sources`. Only of the real machine."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ import pytest
 from textual.widgets import Input
 
 from recovery.engine import attach
+from recovery.engine.controllers import Hidden
 from recovery.engine.inventory import disk_of
 from recovery.engine.unmounted import Unmounted, list_unmounted
 from recovery.tui.machine import Machine
@@ -198,3 +200,20 @@ def test_a_signal_in_a_job_ends_with_130_and_without_one_with_0(
     play(stopped, images=[disk])
     play(idle, images=[disk])
     assert codes == [130, 0] and not list(tmp_path.glob("s.jmi*"))
+
+
+def test_why_no_disk_is_seen_stands_on_the_first_screen(tmp_path: Path) -> None:
+    why = Hidden("0000:00:0e.0", "This machine's disks hide behind Intel VMD/RST.", "Switch the controller to AHCI.")
+
+    class Behind(Machine):
+        def hidden(self) -> list[Hidden]:
+            return [why]
+
+    async def script(hand: Hand) -> None:
+        await hand.see("hide behind Intel VMD/RST")
+        await hand.see("Switch the controller to AHCI")
+        hand.check_layout("home-hidden")
+
+    empty = tmp_path / "empty.json"
+    empty.write_text(json.dumps({"format": "jurymast-machine", "version": 1, "disks": []}))
+    play(script, machine=Behind([empty]))

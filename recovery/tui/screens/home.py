@@ -13,12 +13,13 @@ from textual.widgets.option_list import Option
 
 from formats.base.errors import RecoveryError
 from formats.base.units import in_words
+from recovery.engine.controllers import Hidden
 from recovery.errorwords import error_word
 from recovery.tui import texts
 from recovery.tui.aside import aside
 from recovery.tui.machine import Shown
 from recovery.tui.screens.base import Page
-from recovery.words import NO_DISKS, disk_name, disk_state
+from recovery.words import NO_DISKS, disk_name, disk_state, hidden_lines
 
 MAP_WIDTH = 74  # of 80: a blank and a bracket on either side, and the scroll bar
 
@@ -73,15 +74,17 @@ class Home(Page):
             return
         self._looking = True
         machine = self.jurymast.machine
-        aside(self, lambda: machine.disks(MAP_WIDTH), self._show, self._fail)
+        aside(self, lambda: (machine.disks(MAP_WIDTH), machine.hidden()), self._show, self._fail)
 
-    def _show(self, disks: Sequence[Shown]) -> None:
+    def _show(self, found: tuple[Sequence[Shown], Sequence[Hidden]]) -> None:
         self._looking = False
+        disks, hidden = found
         now = frozenset(shown.path for shown in disks)
         if self._known is not None:
             self._fresh = (self._fresh & now) | (now - self._known)
         self._known = now
         text = "\n".join(disk_lines(shown, fresh=shown.path in self._fresh) for shown in disks)
+        text = "\n".join(part for part in (text, *hidden_lines(hidden)) if part)
         self.query_one("#disk-text", Static).update(text or NO_DISKS)
 
     def _fail(self, error: RecoveryError) -> None:

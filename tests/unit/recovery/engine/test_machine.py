@@ -40,7 +40,7 @@ DISKS = st.builds(
     Disk, identity=IDENTITIES, removable=st.booleans(), read_only=st.booleans(), rotational=st.booleans(),
     holders=st.lists(TEXT, max_size=2).map(tuple), partitions=st.lists(NODES, max_size=2).map(tuple),
     mounts=st.lists(MOUNTS, max_size=2).map(tuple), swaps=st.lists(TEXT, max_size=2).map(tuple),
-    boot_medium=st.booleans(),
+    boot_medium=st.booleans(), live_medium=st.booleans(),
 )  # fmt: skip
 
 
