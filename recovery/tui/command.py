@@ -24,7 +24,7 @@ import click
     help="Show this image file in the place of a disk (again for more).",
 )
 def tui(machines: tuple[Path, ...], images: tuple[Path, ...]) -> None:
-    """Open the screens: back up, restore, clone, look inside and check, led step by step. Needs a terminal of 80 by 24."""
+    """Open the screens: back up, restore, clone, look inside, check, led step by step. Needs a terminal of 80 by 24."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("The screens need a terminal. The other commands work without one.")
     from recovery.tui.app import JurymastApp
