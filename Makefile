@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 # Debian packages: what the product itself and the demo need, and what the tests use as judges and generators.
 DEBIAN_DEMO := python3-venv fdisk util-linux dosfstools ntfs-3g e2fsprogs mtools zstd fuse3
-DEBIAN_TEST := $(DEBIAN_DEMO) exfatprogs exfat-fuse partclone gdisk parted qemu-utils sleuthkit xz-utils bzip2 \
+DEBIAN_TEST := $(DEBIAN_DEMO) file exfatprogs exfat-fuse partclone gdisk parted qemu-utils sleuthkit xz-utils bzip2 \
 	gzip xxd wimtools cryptsetup-bin lvm2 mdadm nbdkit libnbd-bin time tmux \
 	postgresql xfsprogs btrfs-progs f2fs-tools jfsutils nilfs-tools udftools genisoimage squashfs-tools erofs-utils bcache-tools
 DEBIAN_BENCH := $(DEBIAN_DEMO) partclone

@@ -24,7 +24,7 @@ import click
     help="Show this image file in the place of a disk (again for more).",
 )
 def tui(machines: tuple[Path, ...], images: tuple[Path, ...]) -> None:
-    """Open the screens: back up, restore, clone and check, led step by step. Needs a terminal of 80 by 24.
+    """Open the screens: back up, restore, clone, look inside, check, led step by step. Needs a terminal of 80 by 24.
 
     Exit codes: 0 when it was left in order, however its jobs ended; 130 when a signal ended it and stopped a job.
     """

@@ -293,9 +293,9 @@ def test_a_check_shows_what_it_knows_while_it_runs(
     async def script(hand: Hand) -> None:
         await check(hand, archive, "files")
         await hand.progress()
-        await hand.see("partition 1 (ext4, little): stored blocks OK, file system OK, files ...")
+        await hand.see("partition 1 (ext4, little): stored blocks OK, file system PROVEN, files ...")
         await hand.see("files read so far")
-        assert "partition 2 (fat16, SMALL): stored blocks OK, file system OK" in hand.all_words
+        assert "partition 2 (fat16, SMALL): stored blocks OK, file system PROVEN" in hand.all_words
         hand.check_layout("progress-check")
         go_on.set()
         assert (await hand.report()).report.headline == "THE ARCHIVE IS GOOD"
