@@ -85,7 +85,7 @@ def plan_clone(
         sources=(source,),
         target=target.identity,
         steps=write_steps(work, request.target, "Copy"),
-        losses=losses_of(target, number),
+        losses=losses_of(target, None if number is None else frozenset({number})),
         warnings=tuple(warnings),
         work=CloneWork(request.source, report, work, request.force_live, mark),
         created=now(),

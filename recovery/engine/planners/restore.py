@@ -59,9 +59,9 @@ def plan_restore(request: RestoreRequest, archive: ArchiveFacts, target: TargetF
     manifest = archive.manifest
     disk = _disk(manifest, request.disk)
     if request.partitions:
-        work, number = _partitions(request, manifest, disk, target)
+        work, numbers = _partitions(request, manifest, disk, target)
     else:
-        work, number = _all(request, archive, disk, target), None
+        work, numbers = _all(request, archive, disk, target), None
     work = replace(work, archive_id=manifest.archive_id.hex())
     warnings = list(archive.problems) + _proof_warnings(manifest)
     if work.create_size is None and target.identity.size > sum(p.room for p in work.placements) and work.table:
@@ -78,7 +78,7 @@ def plan_restore(request: RestoreRequest, archive: ArchiveFacts, target: TargetF
         sources=(),
         target=target.identity,
         steps=write_steps(work, request.target, "Restore"),
-        losses=losses_of(target, number),
+        losses=losses_of(target, numbers),
         warnings=tuple(warnings),
         work=RestoreWork(request.archive, work),
         created=now(),
@@ -135,7 +135,8 @@ def _all(request: RestoreRequest, archive: ArchiveFacts, disk: int, target: Targ
 
 def _partitions(
     request: RestoreRequest, manifest: Manifest, disk: int, target: TargetFacts
-) -> tuple[WriteWork, int | None]:
+) -> tuple[WriteWork, frozenset[int] | None]:
+    """The work, and the numbers of the target's partitions that are overwritten, None for all of it."""
     if len(request.partitions) > 1 and (target.absent or target.report is None or not target.report.table.partitions):
         raise Refused("Several partitions need a target that has a partition for each.", "Restore them one by one.")
     works = []
@@ -159,7 +160,7 @@ def _partitions(
     merged = works[0]
     for work in works[1:]:
         merged = replace(merged, placements=merged.placements + work.placements, wipe=merged.wipe.union(work.wipe))
-    return merged, numbers[0] if len(numbers) == 1 else None
+    return merged, None if None in numbers else frozenset(n for n in numbers if n is not None)
 
 
 def _proof_warnings(manifest: Manifest) -> list[str]:

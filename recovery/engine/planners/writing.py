@@ -147,13 +147,13 @@ def target_room(target: TargetFacts, number: int | None) -> Extent:
     raise Refused(f"{target.identity.path} has no partition {number}.", f"It has: {there}.")
 
 
-def losses_of(target: TargetFacts, number: int | None) -> tuple[Loss, ...]:
-    """What will be gone: every volume by name, or that one partition."""
+def losses_of(target: TargetFacts, numbers: frozenset[int] | None) -> tuple[Loss, ...]:
+    """What will be gone: every volume by name, or those partitions."""
     if target.report is None:
         return ()
     found = []
     for volume in target.report.volumes:
-        if number is None or volume.number == number:
+        if numbers is None or volume.number in numbers:
             identity = volume.content.identity
             label = f" '{identity.label}'" if identity.label else ""
             name = f"partition {volume.number}: " if volume.partition else ""

@@ -12,9 +12,11 @@ from recovery.engine.prepare import prepare_restore
 from recovery.engine.settings import Settings
 from recovery.tui import texts
 from recovery.tui.flows.base import Flow, write_fields
+from recovery.tui.flows.several import SEVERAL, Pairs, Several
 from recovery.tui.screens.options import Answers, Options
 from recovery.tui.screens.path import PickPath
 from recovery.tui.screens.pick import Menu, PickOne
+from recovery.tui.texts import places
 
 
 class Restore(Flow):
@@ -31,15 +33,30 @@ class Restore(Flow):
 
     def _what(self, value: str) -> None:
         disk, _, number = value.partition(".")
-        self._disk, self._number = int(disk), int(number) if number else None
+        self._disk = int(disk)
+        self._several = Several(self.app, self._from, self._disk) if number == SEVERAL else None
+        self._pairs: Pairs = ()
+        self._number = int(number) if number and self._several is None else None
+        if self._several is None:
+            self._ask_target()
+        else:
+            self._several.ask_which(self._ask_target)
+
+    def _ask_target(self) -> None:
         self.ask_disk(texts.RESTORE_TO, texts.RESTORE_TO_TEXT, self._target, target=True)
 
     def _target(self, path: str) -> None:
         self._path = path
-        if self._number is None:
+        if self._several is not None:
+            self._several.ask_where(path, self._paired)
+        elif self._number is None:
             self._place(None)
         else:
             self.ask_target_partition(texts.RESTORE_TO, path, self._number, self._place)
+
+    def _paired(self, pairs: Pairs) -> None:
+        self._pairs = pairs
+        self._place(None)
 
     def _place(self, number: int | None) -> None:
         self._onto = number
@@ -47,7 +64,7 @@ class Restore(Flow):
         self.app.push_screen(Options(texts.RESTORE_OPTIONS, fields, self._options))
 
     def _options(self, answers: Answers) -> None:
-        partitions = () if self._number is None else ((self._number, self._onto),)
+        partitions = self._pairs if self._number is None else ((self._number, self._onto),)
         request = RestoreRequest(
             self._from, self._path, partitions, self._disk, Unused(answers.choices["unused"]), answers.ticks["verify"]
         )
@@ -59,7 +76,7 @@ class Restore(Flow):
 def archive_menu(archive: str) -> Menu:
     """What can be restored of an archive: each disk as a whole (where it is there), each of its volumes.
 
-    Values: D for disk D, D.N for its partition N; D 0-based. Raises RecoveryError.
+    Values: D for disk D, D.N for its partition N, D.several for some of them; D 0-based. Raises RecoveryError.
     """
     with open_place(archive) as (place, _):
         entries = []
@@ -74,5 +91,7 @@ def archive_menu(archive: str) -> Menu:
                 entries += [
                     (f"{index}.{v.number}", texts.ONLY.format(title=v.title, size=in_words(v.size))) for v in volumes
                 ]
+            if len(volumes) > 1:
+                entries.append((f"{index}.{SEVERAL}", places.SEVERAL))
         problems = [problem.text for problem in place.reader.problems] if place.reader is not None else []
     return Menu(entries, "\n".join(problems))

@@ -1,4 +1,4 @@
-"""The words about places that are not mounted yet."""
+"""The words about places: what is not mounted yet, and which partition goes where."""
 
 from __future__ import annotations
 
@@ -16,3 +16,22 @@ MOUNT_READ = (
 MOUNT_YES, MOUNT_NO = "Mount it", "No"
 MOUNTING = "{device} being mounted"
 LETTING_GO = "Writing out and unmounting {folders} ..."
+
+SEVERAL = "Several partitions, each into a partition of the target ..."
+SEVERAL_WHICH = "Restore: which partitions?"
+SEVERAL_WHICH_TEXT = (
+    "Tick those that you want. Each goes into a partition that is there already; the others of the target stay as they "
+    "are."
+)
+SEVERAL_WHERE = "Restore {at} of {of}: {title}"
+SEVERAL_WHERE_TEXT = (
+    "Into which partition of {target} goes {title}, {size}? What is in it now will be lost; the other partitions stay."
+)
+SEVERAL_PROPOSED = "  (proposed)"
+SEVERAL_NOWHERE = "{target} has no free partition for {title}, which needs {size}: {largest}."
+SEVERAL_LARGEST = "the largest that is left has {size}"
+SEVERAL_NONE = "none is left"
+SEVERAL_NOWHERE_ADVICE = (
+    "Choose another target, restore the whole disk (which brings its partitions along), or make partitions of that "
+    "size first."
+)
