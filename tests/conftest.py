@@ -9,7 +9,7 @@ import pytest
 
 
 @pytest.fixture(scope="session", autouse=True)
-def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def state_of_all_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Also for the commands that tests start."""
     before = os.environ.get("JURYMAST_STATE")
     os.environ["JURYMAST_STATE"] = str(tmp_path_factory.mktemp("state"))

@@ -36,8 +36,6 @@ from tests.support import jobs
 from tests.support.terminal import at_terminal
 from tests.tui.pilot import Hand, play
 
-SIZES = ((80, 24), (120, 40))
-
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -65,10 +63,7 @@ async def check(hand: Hand, archive: Path, *ticks: str) -> None:
     await hand.push("start")
 
 
-@pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
-def test_reports_are_listed_read_and_taken_along(
-    state: Path, archive: Path, disk: Path, tmp_path: Path, size: tuple[int, int]
-) -> None:
+def test_reports_are_listed_read_and_taken_along(state: Path, archive: Path, disk: Path, tmp_path: Path) -> None:
     _, report = jobs.verify(archive)
     jobs.backup(disk, archive)  # refused
     to = tmp_path / "copy.txt"
@@ -103,7 +98,7 @@ def test_reports_are_listed_read_and_taken_along(
         await hand.on(PickOne)
         await hand.see("REFUSED, NOTHING WAS CHANGED")  # the list, and not the first screen
 
-    play(script, images=[disk], size=size)
+    play(script, images=[disk])
     assert to.read_text() == report.to_text()
     assert json.loads(to.with_suffix(".json").read_text())["report_id"] == report.report_id
 
@@ -134,8 +129,7 @@ def test_no_report_and_no_log_are_told(state: Path, disk: Path) -> None:
     play(script, images=[disk])
 
 
-@pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
-def test_the_event_log_is_shown_and_scrolls(state: Path, archive: Path, disk: Path, size: tuple[int, int]) -> None:
+def test_the_event_log_is_shown_and_scrolls(state: Path, archive: Path, disk: Path) -> None:
     for _ in range(5):
         jobs.verify(archive)
 
@@ -151,7 +145,7 @@ def test_the_event_log_is_shown_and_scrolls(state: Path, archive: Path, disk: Pa
         await hand.push("back")
         await hand.on(PickOne)
 
-    play(script, images=[disk], size=size)
+    play(script, images=[disk])
 
 
 def test_what_is_not_possible_here_is_not_offered_but_said(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,9 +282,8 @@ def test_a_paused_job_is_stopped(disk: Path, tmp_path: Path, monkeypatch: pytest
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
 def test_a_check_shows_what_it_knows_while_it_runs(
-    archive: Path, disk: Path, switched: list[Power], monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+    archive: Path, disk: Path, switched: list[Power], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_on = slowly(monkeypatch, at=3)
 
@@ -304,7 +297,7 @@ def test_a_check_shows_what_it_knows_while_it_runs(
         go_on.set()
         assert (await hand.report()).report.headline == "THE ARCHIVE IS GOOD"
 
-    play(script, images=[disk], size=size)
+    play(script, images=[disk])
     assert not switched
 
 
@@ -344,11 +337,11 @@ def test_the_machine_goes_off_after_a_countdown_when_all_is_good(
     assert switched == [Power.OFF]
 
 
-@pytest.mark.parametrize("key", ["escape", "x", "f10", "ctrl+q"])
+@pytest.mark.parametrize("key", ["x", "ctrl+q"])
 def test_any_key_stops_the_countdown(
     key: str, archive: Path, disk: Path, switched: list[Power], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(countdown, "SECONDS", 2)
+    monkeypatch.setattr(countdown, "SECONDS", 1)
 
     async def script(hand: Hand) -> None:
         await check(hand, archive, "poweroff")
@@ -356,10 +349,10 @@ def test_any_key_stops_the_countdown(
         await hand.press(key)
         if key == "ctrl+q":  # Textual's own: it asks whether to leave
             await hand.on(Dialog)
-            await hand.pilot.pause(2.2)
+            await hand.pilot.pause(1.3)
             await hand.press("escape")
         await hand.on(ReportPage)
-        await hand.pilot.pause(0 if key == "ctrl+q" else 2.2)
+        await hand.pilot.pause(0 if key == "ctrl+q" else 1.3)
         assert more.COUNTDOWN_STOPPED in hand.all_words and not switched
 
     play(script, images=[disk])
