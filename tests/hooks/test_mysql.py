@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -21,8 +22,9 @@ Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
-    with mariadb(tmp_path_factory.mktemp("maria")) as found:
+def server() -> Iterator[MariaDB]:
+    # Not below pytest's folder, which is made private again whenever another run begins: the server has another user.
+    with TemporaryDirectory(prefix="jurymast-test-") as folder, mariadb(Path(folder)) as found:
         found.sql("CREATE DATABASE d; CREATE TABLE d.t (n INT) ENGINE=InnoDB")
         yield found
 

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -22,8 +23,9 @@ pytestmark = pytest.mark.root
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    with postgres(tmp_path_factory.mktemp("pg")) as found, busy(found):
+def server() -> Iterator[Postgres]:
+    # Not below pytest's folder, which is made private again whenever another run begins: the server has another user.
+    with TemporaryDirectory(prefix="jurymast-test-") as folder, postgres(Path(folder)) as found, busy(found):
         yield found
 
 
