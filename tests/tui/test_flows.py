@@ -56,6 +56,7 @@ def test_a_backup_is_restored_over_a_disk(tmp_path: Path, disk: Path, archive: P
     async def script(hand: Hand) -> None:
         await hand.choose("Restore")
         await hand.path(archive)
+        await hand.see(f"Everything: {disk}, 42.0 MiB")
         await hand.choose("Everything")
         await hand.choose("target.img")
         await hand.push("continue")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from formats.base.units import in_words
 from recovery.engine.browse import open_place
@@ -73,6 +74,15 @@ class Restore(Flow):
         )  # fmt: skip
 
 
+def _name_of(disk: dict[str, Any]) -> str:
+    """The name of a disk when it was imaged: model and serial number, or its path."""
+    identity = disk.get("identity")
+    if not isinstance(identity, dict):
+        return texts.UNNAMED_DISK
+    known = " ".join(str(identity[key]) for key in ("model", "serial") if identity.get(key))
+    return known or str(identity.get("path") or texts.UNNAMED_DISK)
+
+
 def archive_menu(archive: str) -> Menu:
     """What can be restored of an archive: each disk as a whole (where it is there), each of its volumes.
 
@@ -85,7 +95,7 @@ def archive_menu(archive: str) -> Menu:
             volumes = [v for v in place.volumes if v.disk == index + 1]
             if disk.get("whole") or len(volumes) == 1:
                 size = int(disk["size"]) if disk.get("whole") else volumes[0].size
-                name = str(disk.get("path", ""))
+                name = _name_of(disk)
                 entries.append((str(index), texts.EVERYTHING.format(name=name, size=in_words(size))))
             if len(volumes) > 1 or disk.get("whole"):
                 entries += [
