@@ -9,6 +9,7 @@ import pytest
 
 from formats.archive.opening import open_archive
 from recovery.cli.exit_codes import ExitCode
+from recovery.engine import prepare
 from tests.support import jobs, little
 from tests.support.command import jurymast
 from tests.support.tools import mounted, run
@@ -29,9 +30,10 @@ def resize(place: Path, size: int) -> None:
 
 
 def test_a_destination_that_fills_up_at_any_place_keeps_nothing(
-    volume: Path, volume_archive: Path, small_place: Path
+    volume: Path, volume_archive: Path, small_place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the first record to the footer and the last page before there is room."""
+    """From the first record to the footer and the last page before there is room, not known beforehand."""
+    monkeypatch.setattr(prepare, "free_below", lambda path: None)
     whole = -(-volume_archive.stat().st_size // PAGE) * PAGE
     wanted = volume_archive.stat().st_size
     for size in (PAGE, whole // 2, whole - 20 * PAGE, whole - 4 * PAGE, whole - 2 * PAGE, whole - PAGE):
@@ -56,7 +58,14 @@ def test_room_for_the_archive_and_not_for_the_report(volume: Path, small_place: 
     assert jobs.verify(small_place / "a.jmi")[0] is ExitCode.OK
 
 
-def test_the_command_says_it(volume: Path, small_place: Path) -> None:
+def test_the_command_refuses_what_cannot_fit(volume: Path, small_place: Path) -> None:
+    done = jurymast("backup", volume, small_place / "a.jmi", "--json", ok=3)
+    assert "cannot fit" in done.words and "Choose a larger destination" in done.words
+    assert list(small_place.iterdir()) == []
+
+
+def test_the_command_says_that_it_filled_up(volume: Path, small_place: Path) -> None:
+    resize(small_place, 4 << 20)
     done = jurymast("backup", volume, small_place / "a.jmi", "--json", ok=1)
     assert "No space left" in done.words and "choose another destination" in done.words
     assert list(small_place.iterdir()) == []
