@@ -30,6 +30,8 @@ from recovery.engine.planners.prune import PruneRequest, plan_prune
 from recovery.engine.planners.restore import ArchiveFacts, RestoreRequest, plan_restore
 from recovery.engine.planners.writing import TargetFacts
 from recovery.engine.retention import decide, full_check, survey
+from recovery.engine.storage import Storage
+from recovery.engine.usage import refuse_held
 
 W = TypeVar("W")
 OnLook = Callable[[str], None]
@@ -161,7 +163,9 @@ def look_at_target(path: str, on_look: OnLook = _quiet) -> TargetFacts:
     mounts = mounts_of(path)
     if mounts:
         places = ", ".join(sorted({mount.mountpoint for mount in mounts}))
-        return TargetFacts(identity, None, f"{path} or a part of it is mounted at {places}.")
+        first = f"Unmount it first (umount {mounts[-1].mountpoint})"
+        return TargetFacts(identity, None, f"{path} or a part of it is mounted at {places}.", first)
+    refuse_held(identity, Storage())
     if identity.size == 0:
         raise Refused(
             f"{path} is empty (0 bytes).", "Remove it, so that it is made in the right size, or choose another."

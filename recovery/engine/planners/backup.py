@@ -11,6 +11,7 @@ from recovery.engine.estimate import Expected
 from recovery.engine.identity import DeviceIdentity
 from recovery.engine.inspection import DiskReport
 from recovery.engine.plan import BackupWork, Plan, Step, now
+from recovery.engine.planners.cautions import of_source
 
 FAT_LIMIT = (4 << 30) - 1  # bytes of the largest file of FAT32
 
@@ -82,9 +83,7 @@ def plan_backup(
             if volume.map is None:
                 raise RuntimeError("a backup plan needs maps")
             steps.append(Step(f"Save {volume.title} of {identity.path}", volume.map.extents.total))
-            if volume.map.why_raw:
-                warnings.append(f"{volume.title}: {volume.map.why_raw}")
-        warnings += [p.text for p in report.table.problems]
+        warnings += of_source(report)
     if request.force_live:
         warnings.append("The source is in use: the image is at best what a power cut would leave (crash-consistent).")
     if request.verify and request.archive != "-":

@@ -10,6 +10,7 @@ from formats.table.model import Scheme
 from recovery.engine.identity import DeviceIdentity
 from recovery.engine.inspection import DiskReport
 from recovery.engine.plan import CloneWork, Plan, Unused, now
+from recovery.engine.planners.cautions import of_source, of_target
 from recovery.engine.planners.writing import (
     TargetFacts,
     VolumeFacts,
@@ -57,8 +58,7 @@ def plan_clone(
         )
     check_target(target)
     number: int | None = None
-    warnings = [f"{v.title}: {v.map.why_raw}" for v in report.volumes if v.map and v.map.why_raw]
-    warnings += [p.text for p in report.table.problems]
+    warnings = of_source(report)
     if request.partition is not None:
         wanted, to = request.partition
         index = next((i for i, v in enumerate(report.volumes) if v.number == wanted), None)
@@ -74,6 +74,8 @@ def plan_clone(
     else:
         volumes = [_facts(i, report) for i in range(len(report.volumes))]
         work = place_disk(volumes, report.table, report.areas, None, target, request.unused, request.verify)
+    numbers = None if number is None else frozenset({number})
+    warnings += of_target(target.report, numbers)
     warnings.append(
         "Source and target will have the same identifiers. Do not start a system with both attached: take one out."
     )
@@ -85,7 +87,7 @@ def plan_clone(
         sources=(source,),
         target=target.identity,
         steps=write_steps(work, request.target, "Copy"),
-        losses=losses_of(target, None if number is None else frozenset({number})),
+        losses=losses_of(target, numbers),
         warnings=tuple(warnings),
         work=CloneWork(request.source, report, work, request.force_live, mark),
         created=now(),

@@ -12,6 +12,7 @@ from formats.base.extent import Extent, ExtentList
 from formats.base.units import in_words
 from formats.table.model import PartitionTable
 from recovery.engine.plan import Plan, RestoreWork, Unused, WriteWork, now
+from recovery.engine.planners.cautions import of_target
 from recovery.engine.planners.writing import (
     TargetFacts,
     VolumeFacts,
@@ -63,7 +64,7 @@ def plan_restore(request: RestoreRequest, archive: ArchiveFacts, target: TargetF
     else:
         work, numbers = _all(request, archive, disk, target), None
     work = replace(work, archive_id=manifest.archive_id.hex())
-    warnings = list(archive.problems) + _proof_warnings(manifest)
+    warnings = list(archive.problems) + _proof_warnings(manifest) + of_target(target.report, numbers)
     if work.create_size is None and target.identity.size > sum(p.room for p in work.placements) and work.table:
         extra = target.identity.size - int(manifest.disks[disk]["size"])
         if extra > 0:

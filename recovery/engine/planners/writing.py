@@ -19,11 +19,15 @@ WIPE_EDGE = 1 * MiB  # holds the signatures of every file system, RAID and LVM a
 
 @dataclass(frozen=True, slots=True)
 class TargetFacts:
-    """What is known of a target. `report` None: it does not exist yet. `in_use`: what stands in the way, in words."""
+    """What is known of a target. `report` None: it does not exist yet. `in_use`: what stands in the way, in words.
+
+    `first`: what would take that out of the way.
+    """
 
     identity: DeviceIdentity
     report: DiskReport | None
     in_use: str = ""
+    first: str = "Unmount it"
 
     @property
     def absent(self) -> bool:
@@ -46,7 +50,7 @@ class VolumeFacts:
 def check_target(target: TargetFacts) -> None:
     """Raise Refused when the target is in use."""
     if target.in_use:
-        raise Refused(target.in_use, "Unmount it or choose another target; nothing was changed.")
+        raise Refused(target.in_use, f"{target.first}, or choose another target; nothing was changed.")
 
 
 def check_sectors(volume: VolumeFacts, target: TargetFacts) -> None:
@@ -79,7 +83,8 @@ def place_disk(
         raise Refused(
             f"{target.identity.path} is too small by {in_words(needed - size)}: it has {size} bytes, and {needed} "
             "are needed.",
-            "Choose a larger target, or shrink the last partition of the source first.",
+            f"Choose a larger target (of at least {in_words(needed)}), or shrink the last partition of the source "
+            "first, in its own system, and back it up again.",
         )
     writes = build_table(table, size, sector)
     own = ExtentList((w.offset, w.offset + len(w.data)) for w in writes)
@@ -108,7 +113,7 @@ def place_volume(volume: VolumeFacts, room: Extent, target: TargetFacts, unused:
         raise Refused(
             f"The target is too small by {in_words(volume.size - room.length)}: it has {room.length} bytes, and "
             f"{volume.title} needs {volume.size}.",
-            "Choose a larger partition or disk.",
+            f"Choose a larger partition or disk (of at least {in_words(volume.size)}).",
         )
     placement = Placement(
         volume.index, volume.number, room.start, volume.size, room.length, volume.image_bytes, volume.title
