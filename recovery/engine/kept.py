@@ -18,7 +18,7 @@ from recovery.engine.state import SCRIBE, ready_folder, state_folder
 MOST = 200
 LAST = "last"
 _PATIENCE = 2.0  # seconds that the end of a job waits for its report to be written
-_ID = re.compile(r"\d{8}-\d{6}-[a-z]+-[0-9a-f]{4}")
+_ID = re.compile(r"\d{8}-\d{6}-\d{3}-[a-z]+-[0-9a-f]{4}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,9 @@ class Kept:
 
 
 def new_id(job: str, started: float) -> str:
-    """Sorted by name, reports are sorted by time. `started`: seconds since 1970."""
-    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(started))}-{job}-{os.urandom(2).hex()}"
+    """Sorted by name, reports are sorted by time (UTC, milliseconds). `started`: seconds since 1970."""
+    when = time.strftime("%Y%m%d-%H%M%S", time.gmtime(started))
+    return f"{when}-{int(started % 1 * 1000):03}-{job}-{os.urandom(2).hex()}"
 
 
 def reports_folder() -> Path:

@@ -18,7 +18,7 @@ from tests.support.terminal import COLUMNS, at_terminal
 
 COMMANDS = (
     *("disks", "inspect", "backup", "restore", "clone", "verify", "info"),
-    *("ls", "find", "cat", "extract", "hash", "diff", "mount", "tui"),
+    *("ls", "find", "cat", "extract", "hash", "diff", "mount", "tui", "reports", "log"),
 )
 FORBIDDEN = re.compile(r"\b(errno|exception|stack|NoneType|bytearray|self\.|\w+Error\b)", re.IGNORECASE)
 
