@@ -163,10 +163,7 @@ _STAGES = {Stage.STORED: "stored blocks", Stage.PROOF: "file system", Stage.FILE
 
 
 def judged_text(event: VolumeJudged) -> str:
-    """What is known of a volume: `partition 2 (ntfs, Data): file system OK: ...`.
-
-    PROVEN is said only of an archive that has its name: whoever reads it must be able to rely on it.
-    """
+    """What is known of a volume: `partition 2 (ntfs, Data): file system PROVEN: ...`."""
     disk = f"disk {event.disk}, " if event.disk else ""
-    verdict = f" {'OK' if event.verdict == 'PROVEN' else event.verdict}" if event.verdict else ""
+    verdict = f" {event.verdict}" if event.verdict else ""
     return f"{disk}{event.title}: {_STAGES[event.stage]}{verdict}: {event.text}"

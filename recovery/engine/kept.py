@@ -36,8 +36,8 @@ class Kept:
 
 def new_id(job: str, started: float) -> str:
     """Sorted by name, reports are sorted by time (UTC, milliseconds). `started`: seconds since 1970."""
-    second = time.strftime("%Y%m%d-%H%M%S", time.gmtime(started))
-    return f"{second}-{int(started * 1000) % 1000:03}-{job}-{os.urandom(2).hex()}"
+    when = time.strftime("%Y%m%d-%H%M%S", time.gmtime(started))
+    return f"{when}-{int(started % 1 * 1000):03}-{job}-{os.urandom(2).hex()}"
 
 
 def reports_folder() -> Path:

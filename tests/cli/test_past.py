@@ -50,7 +50,7 @@ def test_the_log_in_words_and_raw(state: Path, archive: Path) -> None:
     jurymast("verify", archive, ok=0)
     text = jurymast("log", ok=0).text
     assert f"BEGIN verify: Check {archive}" in text and "END   verify: THE ARCHIVE IS GOOD" in text
-    assert "partition 1 (ext4, little): file system OK" in text
+    assert "partition 1 (ext4, little): file system PROVEN" in text
     raw = here("log", "--json", "--last", "3", ok=0)
     assert [line["type"] for line in raw.lines][-1] == "job_finished" and raw.told["lines"] == 3
     stored = [json.loads(line) for line in (state / "events.jsonl").read_text().splitlines()]

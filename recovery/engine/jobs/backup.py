@@ -161,7 +161,9 @@ def _read_back(job: Job, writer: ArchiveWriter, volumes: list[Captured]) -> None
             for number, volume in enumerate(volumes):
                 judge.tell(number, Stage.PROOF, "", "its file system is being walked")
                 proof = volume.proof = _prove(reader, number, volume, job.cancel.check)
-                judge.tell(number, Stage.PROOF, proof.verdict.value, proof.text, proof.missing)
+                # The large word is for the end: until the archive has its name, it may still come to nothing.
+                verdict = "OK" if proof.verdict is Verdict.PROVEN else proof.verdict.value
+                judge.tell(number, Stage.PROOF, verdict, proof.text, proof.missing)
 
 
 def _prove(reader: ArchiveReader, number: int, volume: Captured, check: Callable[[], None]) -> Proof:

@@ -148,6 +148,8 @@ class Progress(Page):
             self.query_one("#log").scroll_end(animate=False)
         elif isinstance(event, VolumeJudged):
             self.query_one(Results).take(event)
+            self.query_one("#steps").add_class("short")  # room for the results
+            self._show_step()
         elif isinstance(event, Paused | Resumed):
             self._held = isinstance(event, Paused)
         elif isinstance(event, StepFinished):
@@ -191,6 +193,11 @@ class Progress(Page):
             mark = marks[(number > self._step) - (number < self._step)]
             lines.append(f"{mark} {number:>2}. {step.text}")
         self.query_one("#steps-text", Static).update("\n".join(lines))
+        self._show_step()
+
+    def _show_step(self) -> None:
+        """The step that is at work is to be seen, with the one before it."""
+        self.query_one("#steps").scroll_to(y=max(0, self._step - 2), animate=False)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys for what is not possible here are not shown either."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
@@ -32,7 +30,6 @@ _WIDTH = 76
 
 class ReportPage(Page):
     help_key = "report"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "back", texts.START_OVER, key_display="Esc")]
 
     def __init__(self, report: Report, saved: str = "", *, earlier: bool = False, stays_on: str | None = None) -> None:
         """`saved`: the file in which the report can be read later. `earlier`: it is one of those that are kept.
