@@ -55,14 +55,16 @@ def writable_places() -> list[Place]:
 
 
 def mounted_places() -> list[Place]:
-    """As writable_places, with those that can only be read."""
+    """As writable_places, with those that can only be read; what does not answer any more is left out."""
     found: dict[str, Place] = {}
     for mount in mounts.all_mounts():
-        if mount.fstype in _NO_PLACES or not Path(mount.mountpoint).is_dir():
+        if mount.fstype in _NO_PLACES:
             continue
         try:
+            if not Path(mount.mountpoint).is_dir():
+                continue
             room = os.statvfs(mount.mountpoint)
-        except OSError:
+        except OSError:  # a disk that was pulled out, a server of FUSE that died
             continue
         place = Place(
             mount.mountpoint, mount.device, mount.fstype, room.f_bavail * room.f_frsize,

@@ -119,7 +119,7 @@ def test_the_command_pauses_by_signal(how: str, disk: Path, tmp_path: Path) -> N
             started.send(signal.SIGTSTP)
         stat = Path(f"/proc/{started.process.pid}/stat")
         while how == "TSTP" and stat.read_text().rpartition(")")[2].split()[0] != "T":
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 60
             time.sleep(0.02)
         # Stopped from outside for more than the five seconds after which a disk is said to hang.
         time.sleep(5.5 if how == "TSTP" else 0.5)
